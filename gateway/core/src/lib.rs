@@ -1,0 +1,1 @@
+//! Placeholder of the crate while its first parts are written.
