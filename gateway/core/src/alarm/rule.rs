@@ -1,0 +1,410 @@
+//! Alarm rules: data that says when something is wrong, what it means and what to do first.
+//!
+//! A rule never looks at a value that may not be trusted: its judgement is then "unknown".
+
+use crate::alarm::Priority;
+use crate::model::{AssetId, PointId};
+use crate::point::{PointState, Value};
+use crate::text::Text;
+use crate::time::{Duration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A file of rules for one class of asset, `config/alarms/<class>.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleFile {
+    /// The class of asset.
+    pub class: String,
+    /// The rules.
+    #[serde(rename = "rule")]
+    pub rules: Vec<AlarmRule>,
+}
+
+/// One alarm rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlarmRule {
+    /// Short stable name, unique within the class, for example `entrapment`.
+    pub id: String,
+    /// The fault family: alarms of one family on one asset share one work order.
+    pub family: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// What happened, in a few words.
+    pub title: Text,
+    /// The likely cause.
+    pub cause: Text,
+    /// What happens when nobody acts.
+    pub consequence: Text,
+    /// What to do first.
+    pub action: Text,
+    /// When it is wrong.
+    pub when: Condition,
+    /// How long it must be wrong before the alarm is raised.
+    #[serde(default)]
+    pub on_delay: Duration,
+    /// How long it must be right before the alarm returns.
+    #[serde(default)]
+    pub off_delay: Duration,
+    /// Whether the alarm stays active until somebody acknowledges it, even when the condition is gone.
+    #[serde(default)]
+    pub latch: bool,
+    /// Fire, gas, flooding, entrapment: never shelved, delayed, grouped or limited away.
+    #[serde(default)]
+    pub life_safety: bool,
+    /// Whether a work order is raised.
+    #[serde(default = "yes")]
+    pub work_order: bool,
+    /// What becomes of the order when the machine is normal again.
+    #[serde(default)]
+    pub close: ClosePolicy,
+    /// How long the crew has until the fault must be dealt with.
+    pub due: Duration,
+    /// Where the rule comes from: a standard, a manual, practice.
+    #[serde(default)]
+    pub source: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What becomes of an order when the machine is normal again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosePolicy {
+    /// A person must do the work, complete and verify it.
+    Never,
+    /// A person must verify.
+    #[default]
+    Verify,
+    /// Declared harmless: closes by itself when nobody has taken it yet.
+    Auto,
+}
+
+/// When something is wrong. Written as one of the keys, for example `{ flag = { point = "trapped" } }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Condition {
+    /// A flag is set, or not set.
+    Flag {
+        /// The point's name.
+        point: String,
+        /// The state that is wrong.
+        #[serde(default = "yes")]
+        is: bool,
+    },
+    /// An enumeration has, or a number equals, one of some values.
+    State {
+        /// The point's name.
+        point: String,
+        /// The values that are wrong.
+        is: Vec<StateValue>,
+    },
+    /// One bit of a whole number is set, or not set.
+    Bit {
+        /// The point's name.
+        point: String,
+        /// The bit, 0 is the lowest.
+        bit: u8,
+        /// The state that is wrong.
+        #[serde(default = "yes")]
+        is: bool,
+    },
+    /// A number is beyond a limit; it must come back by the deadband before it is right again.
+    Limit {
+        /// The point's name.
+        point: String,
+        /// Wrong above this.
+        #[serde(default)]
+        above: Option<f64>,
+        /// Wrong below this.
+        #[serde(default)]
+        below: Option<f64>,
+        /// How far inside the limit it must be to be right again, in the point's unit.
+        #[serde(default)]
+        deadband: f64,
+    },
+    /// A number changes faster than it may.
+    Rate {
+        /// The point's name.
+        point: String,
+        /// The largest change allowed, up or down, within the window, in the point's unit.
+        change: f64,
+        /// The window.
+        window: Duration,
+    },
+    /// The asset gives no usable data.
+    NoData {},
+    /// All of some conditions.
+    All(Vec<Condition>),
+    /// Any of some conditions.
+    Any(Vec<Condition>),
+}
+
+/// A value in a state condition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StateValue {
+    /// A whole number.
+    Integer(i64),
+    /// The code of an enumeration, or a text.
+    Text(String),
+}
+
+/// A rule bound to one asset: its points are numbered.
+#[derive(Debug, Clone)]
+pub struct BoundRule {
+    /// The rule.
+    pub rule: Arc<AlarmRule>,
+    /// The asset.
+    pub asset: AssetId,
+    pub(crate) condition: BoundCondition,
+    /// Every point the condition looks at.
+    pub points: Vec<PointId>,
+    /// Whether the condition is the lack of data.
+    pub no_data: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum BoundCondition {
+    Flag(PointId, bool),
+    State(PointId, Vec<StateValue>),
+    Bit(PointId, u8, bool),
+    Limit {
+        point: PointId,
+        above: Option<f64>,
+        below: Option<f64>,
+        deadband: f64,
+    },
+    Rate {
+        point: PointId,
+        change: f64,
+        window: Duration,
+    },
+    NoData,
+    All(Vec<BoundCondition>),
+    Any(Vec<BoundCondition>),
+}
+
+/// What a condition may look at.
+pub(crate) struct Evidence<'a> {
+    pub(crate) points: &'a [PointState],
+    /// Whether the asset gives data: `None` until that is known.
+    pub(crate) has_data: Option<bool>,
+    /// Whether the alarm is active now, for the deadband.
+    pub(crate) active: bool,
+    pub(crate) history: &'a RateMemory,
+    pub(crate) now: Timestamp,
+}
+
+/// What a rate condition remembers: the values of its window, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RateMemory {
+    pub(crate) values: std::collections::VecDeque<(Timestamp, f64)>,
+}
+
+/// The most values a rate condition keeps; beyond it the oldest go, and the window is shorter.
+const RATE_MEMORY: usize = 512;
+
+impl RateMemory {
+    pub(crate) fn push(&mut self, at: Timestamp, value: f64, window: Duration) {
+        self.values.push_back((at, value));
+        while self.values.len() > RATE_MEMORY
+            || self
+                .values
+                .front()
+                .is_some_and(|(first, _)| at.since(*first) > window)
+        {
+            self.values.pop_front();
+        }
+    }
+
+    fn span(&self, now: Timestamp, window: Duration) -> Option<f64> {
+        let fresh = self
+            .values
+            .iter()
+            .filter(|(at, _)| now.since(*at) <= window);
+        let (mut low, mut high, mut count) = (f64::INFINITY, f64::NEG_INFINITY, 0);
+        for (_, value) in fresh {
+            low = low.min(*value);
+            high = high.max(*value);
+            count += 1;
+        }
+        (count > 0).then_some(high - low)
+    }
+}
+
+impl BoundRule {
+    /// Numbers the points of a rule; the error is the name of a point that is not there.
+    pub(crate) fn bind(
+        rule: Arc<AlarmRule>,
+        asset: AssetId,
+        find: impl Fn(&str) -> Option<PointId>,
+    ) -> Result<Self, String> {
+        let mut points = Vec::new();
+        let condition = bind(&rule.when, &find, &mut points)?;
+        let no_data = matches!(condition, BoundCondition::NoData);
+        points.sort_unstable();
+        points.dedup();
+        Ok(Self {
+            rule,
+            asset,
+            condition,
+            points,
+            no_data,
+        })
+    }
+
+    /// Judges: `Some(true)` it is wrong, `Some(false)` it is right, `None` it cannot be known.
+    pub(crate) fn judge(&self, evidence: &Evidence<'_>) -> Option<bool> {
+        judge(&self.condition, evidence)
+    }
+
+    /// The rate condition's point and window, when the rule has one.
+    pub(crate) fn rate(&self) -> Option<(PointId, Duration)> {
+        find_rate(&self.condition)
+    }
+}
+
+fn find_rate(condition: &BoundCondition) -> Option<(PointId, Duration)> {
+    match condition {
+        BoundCondition::Rate { point, window, .. } => Some((*point, *window)),
+        BoundCondition::All(list) | BoundCondition::Any(list) => list.iter().find_map(find_rate),
+        BoundCondition::Flag(..)
+        | BoundCondition::State(..)
+        | BoundCondition::Bit(..)
+        | BoundCondition::Limit { .. }
+        | BoundCondition::NoData => None,
+    }
+}
+
+fn bind(
+    condition: &Condition,
+    find: &impl Fn(&str) -> Option<PointId>,
+    points: &mut Vec<PointId>,
+) -> Result<BoundCondition, String> {
+    let mut id = |name: &String| {
+        let id = find(name).ok_or_else(|| name.clone())?;
+        points.push(id);
+        Ok::<PointId, String>(id)
+    };
+    Ok(match condition {
+        Condition::Flag { point, is } => BoundCondition::Flag(id(point)?, *is),
+        Condition::State { point, is } => BoundCondition::State(id(point)?, is.clone()),
+        Condition::Bit { point, bit, is } => BoundCondition::Bit(id(point)?, *bit, *is),
+        Condition::Limit {
+            point,
+            above,
+            below,
+            deadband,
+        } => BoundCondition::Limit {
+            point: id(point)?,
+            above: *above,
+            below: *below,
+            deadband: *deadband,
+        },
+        Condition::Rate {
+            point,
+            change,
+            window,
+        } => BoundCondition::Rate {
+            point: id(point)?,
+            change: *change,
+            window: *window,
+        },
+        Condition::NoData {} => BoundCondition::NoData,
+        Condition::All(list) => BoundCondition::All(bind_all(list, find, points)?),
+        Condition::Any(list) => BoundCondition::Any(bind_all(list, find, points)?),
+    })
+}
+
+fn bind_all(
+    list: &[Condition],
+    find: &impl Fn(&str) -> Option<PointId>,
+    points: &mut Vec<PointId>,
+) -> Result<Vec<BoundCondition>, String> {
+    list.iter()
+        .map(|condition| bind(condition, find, points))
+        .collect()
+}
+
+/// A value that may be judged: a good one either way, an uncertain one only as wrong.
+fn weigh(state: &PointState, wrong: impl Fn(&Value) -> Option<bool>) -> Option<bool> {
+    if !state.quality.may_raise() {
+        return None;
+    }
+    let verdict = wrong(state.value.as_ref()?)?;
+    (verdict || state.quality.may_clear()).then_some(verdict)
+}
+
+fn judge(condition: &BoundCondition, evidence: &Evidence<'_>) -> Option<bool> {
+    let state = |point: &PointId| &evidence.points[point.index()];
+    match condition {
+        BoundCondition::Flag(point, is) => weigh(state(point), |value| match value {
+            Value::Flag(flag) => Some(flag == is),
+            Value::Integer(number) => Some((*number != 0) == *is),
+            Value::Number(_) | Value::Text(_) => None,
+        }),
+        BoundCondition::State(point, list) => weigh(state(point), |value| equals_any(value, list)),
+        BoundCondition::Bit(point, bit, is) => weigh(state(point), |value| match value {
+            Value::Integer(number) => Some((number >> (*bit).min(63) & 1 == 1) == *is),
+            Value::Flag(_) | Value::Number(_) | Value::Text(_) => None,
+        }),
+        BoundCondition::Limit {
+            point,
+            above,
+            below,
+            deadband,
+        } => {
+            let margin = if evidence.active { *deadband } else { 0.0 };
+            weigh(state(point), |value| {
+                let number = value.as_number()?;
+                let high = above.is_some_and(|limit| number > limit - margin);
+                let low = below.is_some_and(|limit| number < limit + margin);
+                Some(high || low)
+            })
+        }
+        BoundCondition::Rate {
+            point,
+            change,
+            window,
+        } => weigh(state(point), |_| {
+            evidence
+                .history
+                .span(evidence.now, *window)
+                .map(|span| span > *change)
+        }),
+        BoundCondition::NoData => evidence.has_data.map(|has_data| !has_data),
+        BoundCondition::All(list) => together(list.iter().map(|one| judge(one, evidence)), false),
+        BoundCondition::Any(list) => together(list.iter().map(|one| judge(one, evidence)), true),
+    }
+}
+
+fn equals_any(value: &Value, list: &[StateValue]) -> Option<bool> {
+    match value {
+        Value::Integer(number) => Some(
+            list.iter()
+                .any(|one| matches!(one, StateValue::Integer(n) if n == number)),
+        ),
+        Value::Text(text) => Some(
+            list.iter()
+                .any(|one| matches!(one, StateValue::Text(t) if **t == **text)),
+        ),
+        Value::Flag(_) | Value::Number(_) => None,
+    }
+}
+
+/// Three-valued logic: one decisive verdict settles it, else one unknown leaves it unknown.
+fn together(verdicts: impl Iterator<Item = Option<bool>>, decisive: bool) -> Option<bool> {
+    let mut unknown = false;
+    for verdict in verdicts {
+        match verdict {
+            Some(verdict) if verdict == decisive => return Some(decisive),
+            Some(_) => {}
+            None => unknown = true,
+        }
+    }
+    (!unknown).then_some(!decisive)
+}

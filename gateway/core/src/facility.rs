@@ -1,0 +1,391 @@
+//! The heart: one value that owns everything known of the building and changes only by `handle`.
+//!
+//! `handle` goes through the way of a datum — accept, judge, act, tell — and returns effects.
+//! It reads no clock and does no I/O; nothing it returns may be shown or told before it is durable.
+
+mod alarms;
+mod commands;
+mod deadlines;
+mod orders;
+mod points;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use snapshot::{AssetState, AssetView, Snapshot};
+
+use crate::alarm::rule::RateMemory;
+use crate::alarm::{Alarm, AlarmId, AlarmTransition};
+use crate::model::{AssetId, LinkState, Model, RuleId};
+use crate::notification::Notification;
+use crate::point::{PointState, PointUpdate, Quality, QualityReason, SampleBatch};
+use crate::time::{Duration, Timestamp};
+use crate::work_order::{Repair, WorkOrder, WorkOrderEvent, WorkOrderNumber, WorkOrderStatus};
+use deadlines::{Deadline, Deadlines};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything that can happen to the building.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A device was read, or sent.
+    Samples(SampleBatch),
+    /// The link to an asset changed.
+    Link {
+        /// The asset.
+        asset: AssetId,
+        /// How the link is now.
+        state: LinkState,
+    },
+    /// A person decided something.
+    Command(Command),
+    /// Time passed.
+    Tick,
+}
+
+/// What people decide. `by` is always the signed-in user.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// "I have seen it."
+    Acknowledge {
+        /// Which alarm.
+        alarm: AlarmId,
+        /// Who.
+        by: String,
+        /// What they want to say with it.
+        comment: Option<String>,
+    },
+    /// Puts an alarm aside for a time. Refused for life safety.
+    Shelve {
+        /// Which alarm.
+        alarm: AlarmId,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// For how long, 1 minute to 8 hours.
+        duration: Duration,
+    },
+    /// Brings a shelved alarm back.
+    Unshelve {
+        /// Which alarm.
+        alarm: AlarmId,
+        /// Who.
+        by: String,
+    },
+    /// Writes something on an alarm.
+    CommentAlarm {
+        /// Which alarm.
+        alarm: AlarmId,
+        /// Who.
+        by: String,
+        /// What.
+        comment: String,
+    },
+    /// Makes an order by hand.
+    CreateWorkOrder(NewWorkOrder),
+    /// Moves an order.
+    MoveWorkOrder(Box<MoveWorkOrder>),
+    /// Writes something on an order.
+    CommentWorkOrder {
+        /// Which order.
+        no: WorkOrderNumber,
+        /// Who.
+        by: String,
+        /// What.
+        comment: String,
+    },
+}
+
+/// An order made by a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewWorkOrder {
+    /// The asset.
+    pub asset: AssetId,
+    /// What it is about, as the person wrote it.
+    pub title: String,
+    /// How urgent they say it is.
+    pub priority: crate::alarm::Priority,
+    /// Who.
+    pub by: String,
+    /// More words.
+    pub note: Option<String>,
+}
+
+/// A move of an order, with all that may be said with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MoveWorkOrder {
+    /// The order.
+    pub no: WorkOrderNumber,
+    /// Where to.
+    pub to: WorkOrderStatus,
+    /// Who.
+    pub by: String,
+    /// The version the person saw; `None` moves it whatever it is.
+    pub version: Option<u32>,
+    /// Free words.
+    pub note: Option<String>,
+    /// Why, where the table asks.
+    pub reason: Option<String>,
+    /// Who shall do it, where the table asks.
+    pub assignee: Option<String>,
+    /// What was found and done; fields given replace those there.
+    pub repair: Repair,
+    /// When it happened, if the person was without a network then.
+    pub recorded_at: Option<Timestamp>,
+}
+
+/// What a command brought.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// The order as it is now.
+    WorkOrder(Box<WorkOrder>),
+}
+
+/// Why a command is refused. Nothing changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such open alarm.
+    #[error("alarm {0} is not open")]
+    NoAlarm(AlarmId),
+    /// Somebody was faster.
+    #[error("alarm {id} is already acknowledged by {by}")]
+    AlreadyAcknowledged {
+        /// The alarm.
+        id: AlarmId,
+        /// Who did it.
+        by: String,
+    },
+    /// Life safety is never put aside.
+    #[error("a life-safety alarm cannot be shelved")]
+    LifeSafety,
+    /// Not shelved.
+    #[error("alarm {0} is not shelved")]
+    NotShelved(AlarmId),
+    /// A shelf time that is no shelf time.
+    #[error("shelving takes from 1 minute to 8 hours")]
+    ShelveTooLong,
+    /// There is no such order.
+    #[error("work order {0} does not exist or is over")]
+    NoWorkOrder(WorkOrderNumber),
+    /// The table has no such move.
+    #[error("a work order cannot go from {} to {}", from.code(), to.code())]
+    NotAllowed {
+        /// From here.
+        from: WorkOrderStatus,
+        /// To there.
+        to: WorkOrderStatus,
+    },
+    /// The table asks for more.
+    #[error("fields are missing: {}", missing.iter().map(|field| field.code()).collect::<Vec<_>>().join(", "))]
+    Missing {
+        /// Each missing field.
+        missing: Vec<crate::work_order::Field>,
+    },
+    /// The machine's own signal is not normal yet.
+    #[error("the fault still stands: the machine has not reported normal")]
+    FaultStands,
+    /// Somebody changed it meanwhile.
+    #[error("work order {no} was changed by somebody else (version {version})")]
+    Changed {
+        /// The order.
+        no: WorkOrderNumber,
+        /// Its version now.
+        version: u32,
+    },
+}
+
+/// Something that must become durable before anybody sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// An alarm changed.
+    Alarm(AlarmTransition),
+    /// Something happened to an order.
+    WorkOrder(WorkOrderEvent),
+    /// Somebody must be told.
+    Notify(Notification),
+}
+
+/// What one or more inputs brought.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    /// For the history: every point that was read.
+    pub updates: Vec<PointUpdate>,
+    /// For the journal, in order, in one transaction.
+    pub records: Vec<Effect>,
+}
+
+/// What the journal knew when the gateway started.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Every alarm that is not over.
+    pub alarms: Vec<Alarm>,
+    /// Every order that is not over, and those closed within the re-open window.
+    pub work_orders: Vec<WorkOrder>,
+    /// The highest alarm number ever given.
+    pub last_alarm: u64,
+    /// The highest order number ever given.
+    pub last_work_order: Option<WorkOrderNumber>,
+}
+
+/// Everything known of the building.
+pub struct Facility {
+    model: Arc<Model>,
+    points: Vec<PointState>,
+    links: Vec<LinkState>,
+    /// When an asset last gave a usable sample; `None` before the first.
+    heard: Vec<Option<Timestamp>>,
+    /// Whether an asset gives data; `None` until that is known.
+    has_data: Vec<Option<bool>>,
+    rules: Vec<RuleState>,
+    /// For each point, the rules that look at it.
+    watchers: Vec<Vec<RuleId>>,
+    /// For each point, whether a rule looks at how fast it changes.
+    rated: Vec<bool>,
+    /// Open alarms by number.
+    alarms: BTreeMap<AlarmId, Alarm>,
+    /// Open orders, and closed ones within the re-open window.
+    orders: BTreeMap<WorkOrderNumber, WorkOrder>,
+    /// The order of each (asset, fault family) that repeats are added to.
+    families: BTreeMap<(AssetId, String), WorkOrderNumber>,
+    deadlines: Deadlines,
+    last_alarm: u64,
+    last_work_order: Option<WorkOrderNumber>,
+    /// Counts every change people can see.
+    sequence: u64,
+}
+
+/// What a rule bound to an asset remembers between samples.
+#[derive(Debug, Default)]
+struct RuleState {
+    /// The open occurrence, if there is one.
+    alarm: Option<AlarmId>,
+    /// A verdict that differs from the alarm's condition and waits for its delay.
+    pending: Option<Pending>,
+    memory: RateMemory,
+}
+
+/// A verdict that waits for its delay.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    verdict: bool,
+    /// When the delay began; moved on by the time the data could not be trusted.
+    since: Timestamp,
+    /// Since when the data cannot be trusted: the delay stands still.
+    paused: Option<Timestamp>,
+}
+
+impl Facility {
+    /// A building of which nothing is known yet.
+    pub fn new(model: Arc<Model>, now: Timestamp) -> Self {
+        Self::restore(model, Records::default(), now)
+    }
+
+    /// A building as the journal knew it: alarms and orders stand, every value waits to be read.
+    pub fn restore(model: Arc<Model>, records: Records, now: Timestamp) -> Self {
+        let mut watchers = vec![Vec::new(); model.points.len()];
+        let mut rated = vec![false; model.points.len()];
+        for (index, bound) in model.rules.iter().enumerate() {
+            for point in &bound.points {
+                watchers[point.index()].push(RuleId(u32::try_from(index).unwrap_or(u32::MAX)));
+            }
+            if let Some((point, _)) = bound.rate() {
+                rated[point.index()] = true;
+            }
+        }
+        let disabled = model.assets.iter().map(|asset| asset.disabled);
+        let links = disabled.map(|off| {
+            if off {
+                LinkState::Disabled
+            } else {
+                LinkState::Unknown
+            }
+        });
+        let mut facility = Self {
+            points: vec![PointState::default(); model.points.len()],
+            links: links.collect(),
+            heard: vec![None; model.assets.len()],
+            has_data: vec![None; model.assets.len()],
+            rules: model.rules.iter().map(|_| RuleState::default()).collect(),
+            watchers,
+            rated,
+            alarms: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            families: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            last_alarm: records.last_alarm,
+            last_work_order: records.last_work_order.clone(),
+            sequence: 0,
+            model,
+        };
+        facility.recall(records, now);
+        facility
+    }
+
+    fn recall(&mut self, records: Records, now: Timestamp) {
+        for index in 0..self.model.assets.len() {
+            let asset = AssetId(u32::try_from(index).unwrap_or(u32::MAX));
+            if self.model.asset(asset).disabled {
+                for point in self.model.asset(asset).points.clone() {
+                    self.points[point as usize].quality = Quality::Stale(QualityReason::Disabled);
+                }
+            } else {
+                let due = now + self.model.asset(asset).stale_after;
+                self.deadlines.set(Deadline::Stale(asset), due);
+            }
+        }
+        for alarm in records.alarms {
+            self.rules[alarm.rule.index()].alarm = Some(alarm.id);
+            if let Some(until) = alarm.shelved_until {
+                self.deadlines.set(Deadline::Unshelve(alarm.id), until);
+            }
+            self.alarms.insert(alarm.id, alarm);
+        }
+        for order in records.work_orders {
+            self.remember(order, now);
+        }
+    }
+
+    /// Takes one input, and everything that became due, through accept, judge, act and tell.
+    ///
+    /// Only commands can be refused; a refused command changes nothing.
+    pub fn handle(
+        &mut self,
+        input: Input,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        self.run_due(now, effects);
+        match input {
+            Input::Samples(batch) => self.accept(batch, now, effects),
+            Input::Link { asset, state } => self.link(asset, state, now, effects),
+            Input::Command(command) => return self.command(command, now, effects),
+            Input::Tick => {}
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// When `handle` must be called next, at the latest, and what it waits for.
+    pub fn next_deadline(&self) -> Option<(Timestamp, &'static str)> {
+        self.deadlines.next()
+    }
+
+    /// What the building is.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    fn run_due(&mut self, now: Timestamp, effects: &mut Effects) {
+        while let Some(deadline) = self.deadlines.pop_due(now) {
+            match deadline {
+                Deadline::Rule(rule) => self.rule_due(rule, now, effects),
+                Deadline::Stale(asset) => self.stale_due(asset, now, effects),
+                Deadline::Unshelve(alarm) => self.unshelve(alarm, None, now, effects),
+                Deadline::Escalate(no) => self.escalate(&no, now, effects),
+                Deadline::Forget(no) => self.forget(&no),
+            }
+        }
+    }
+}

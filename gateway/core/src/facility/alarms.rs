@@ -1,0 +1,260 @@
+//! Step 3, judge: verdicts of rules become transitions of alarms.
+//!
+//! An unknown verdict changes nothing: it neither raises nor clears, and delays stand still.
+
+use super::{Effect, Effects, Facility, Pending};
+use crate::alarm::rule::Evidence;
+use crate::alarm::{Alarm, AlarmChange, AlarmId, AlarmState, AlarmTransition};
+use crate::facility::deadlines::Deadline;
+use crate::model::{AssetId, PointId, RuleId};
+use crate::time::{Duration, Timestamp};
+
+impl Facility {
+    pub(super) fn judge_point(&mut self, point: PointId, now: Timestamp, effects: &mut Effects) {
+        for index in 0..self.watchers[point.index()].len() {
+            let rule = self.watchers[point.index()][index];
+            self.remember_rate(rule, point, now);
+            self.judge(rule, now, effects);
+        }
+    }
+
+    pub(super) fn judge_no_data(&mut self, asset: AssetId, now: Timestamp, effects: &mut Effects) {
+        for rule in self.model.asset(asset).rules.clone().map(RuleId) {
+            if self.model.rule(rule).no_data {
+                self.judge(rule, now, effects);
+            }
+        }
+    }
+
+    fn remember_rate(&mut self, rule: RuleId, point: PointId, now: Timestamp) {
+        let Some((rated, window)) = self.model.rule(rule).rate() else {
+            return;
+        };
+        let state = &self.points[point.index()];
+        if rated == point && state.quality.may_raise() {
+            if let Some(number) = state
+                .value
+                .as_ref()
+                .and_then(crate::point::Value::as_number)
+            {
+                self.rules[rule.index()].memory.push(now, number, window);
+            }
+        }
+    }
+
+    fn judge(&mut self, rule: RuleId, now: Timestamp, effects: &mut Effects) {
+        let bound = self.model.rule(rule);
+        let holds = self.condition_holds(rule);
+        let verdict = bound.judge(&Evidence {
+            points: &self.points,
+            has_data: self.has_data[bound.asset.index()],
+            active: holds,
+            history: &self.rules[rule.index()].memory,
+            now,
+        });
+        let delays = (bound.rule.on_delay, bound.rule.off_delay);
+        let state = &mut self.rules[rule.index()];
+        match (verdict, &mut state.pending) {
+            (None, Some(pending)) => {
+                pending.paused.get_or_insert(now);
+                self.deadlines.clear(&Deadline::Rule(rule));
+            }
+            (None, None) => {}
+            (Some(verdict), _) if verdict == holds => {
+                if state.pending.take().is_some() {
+                    self.deadlines.clear(&Deadline::Rule(rule));
+                }
+            }
+            (Some(verdict), Some(pending)) if pending.verdict == verdict => {
+                if let Some(paused) = pending.paused.take() {
+                    pending.since = pending.since + now.since(paused);
+                    self.wait(rule, delays, now, effects);
+                }
+            }
+            (Some(verdict), _) => {
+                state.pending = Some(Pending {
+                    verdict,
+                    since: now,
+                    paused: None,
+                });
+                self.wait(rule, delays, now, effects);
+            }
+        }
+    }
+
+    /// Lets a pending verdict wait for its delay, or takes it at once when the delay is over.
+    fn wait(
+        &mut self,
+        rule: RuleId,
+        (on, off): (Duration, Duration),
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let Some(pending) = self.rules[rule.index()].pending else {
+            return;
+        };
+        let due = pending.since + if pending.verdict { on } else { off };
+        if due > now {
+            self.deadlines.set(Deadline::Rule(rule), due);
+        } else {
+            self.deadlines.clear(&Deadline::Rule(rule));
+            self.rule_due(rule, now, effects);
+        }
+    }
+
+    /// A delay is over: the verdict becomes the alarm's condition.
+    pub(super) fn rule_due(&mut self, rule: RuleId, now: Timestamp, effects: &mut Effects) {
+        let waits = |pending: &mut Pending| pending.paused.is_none();
+        let Some(pending) = self.rules[rule.index()].pending.take_if(waits) else {
+            return;
+        };
+        if pending.verdict {
+            self.raise(rule, now, effects);
+        } else {
+            self.give_back(rule, now, effects);
+        }
+    }
+
+    /// Whether the condition of a rule holds, delays passed.
+    fn condition_holds(&self, rule: RuleId) -> bool {
+        let open = self.rules[rule.index()]
+            .alarm
+            .and_then(|id| self.alarms.get(&id));
+        open.is_some_and(|alarm| alarm.active && !alarm.latched)
+    }
+
+    fn raise(&mut self, rule: RuleId, now: Timestamp, effects: &mut Effects) {
+        let bound = self.model.rule(rule);
+        let value = bound
+            .points
+            .first()
+            .and_then(|id| self.points[id.index()].value.clone());
+        let (asset, priority) = (bound.asset, bound.rule.priority);
+        let (id, from) = match self.rules[rule.index()].alarm {
+            Some(id) => (
+                id,
+                self.alarms
+                    .get(&id)
+                    .map_or(AlarmState::Normal, Alarm::state),
+            ),
+            None => {
+                self.last_alarm += 1;
+                (AlarmId(self.last_alarm), AlarmState::Normal)
+            }
+        };
+        self.rules[rule.index()].alarm = Some(id);
+        let known = self.alarms.remove(&id);
+        let mut alarm = known.unwrap_or_else(|| blank(id, rule, asset, priority, now));
+        alarm.active = true;
+        alarm.latched = false;
+        alarm.raised_at = now;
+        alarm.raised_value = value;
+        alarm.returned_at = None;
+        alarm.acknowledged_at = None;
+        alarm.acknowledged_by = None;
+        alarm.work_order = self.act(&alarm, now, effects).or(alarm.work_order);
+        let change = AlarmChange::Raised;
+        self.alarms.insert(id, alarm);
+        self.record_alarm(id, change, from, now, None, None, effects);
+    }
+
+    fn give_back(&mut self, rule: RuleId, now: Timestamp, effects: &mut Effects) {
+        let Some(id) = self.rules[rule.index()].alarm else {
+            return;
+        };
+        let latch = self.model.rule(rule).rule.latch;
+        let Some(alarm) = self.alarms.get_mut(&id) else {
+            return;
+        };
+        let from = alarm.state();
+        alarm.returned_at = Some(now);
+        if latch && alarm.acknowledged_at.is_none() {
+            alarm.latched = true;
+        } else {
+            alarm.active = false;
+        }
+        let order = alarm.work_order.clone();
+        self.record_alarm(id, AlarmChange::Returned, from, now, None, None, effects);
+        if let Some(no) = order {
+            self.recovered(&no, now, effects);
+        }
+    }
+
+    pub(super) fn unshelve(
+        &mut self,
+        id: AlarmId,
+        by: Option<String>,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let Some(alarm) = self.alarms.get_mut(&id) else {
+            return;
+        };
+        let from = alarm.state();
+        alarm.shelved_until = None;
+        alarm.shelved_by = None;
+        self.deadlines.clear(&Deadline::Unshelve(id));
+        self.record_alarm(id, AlarmChange::Unshelved, from, now, by, None, effects);
+    }
+
+    /// Puts a change into the effects, and forgets the occurrence when it is over.
+    #[expect(clippy::too_many_arguments, reason = "they are the columns of one row")]
+    pub(super) fn record_alarm(
+        &mut self,
+        id: AlarmId,
+        change: AlarmChange,
+        from: AlarmState,
+        at: Timestamp,
+        by: Option<String>,
+        note: Option<String>,
+        effects: &mut Effects,
+    ) {
+        let Some(alarm) = self.alarms.get(&id).cloned() else {
+            return;
+        };
+        let to = alarm.state();
+        if alarm.is_over() {
+            self.alarms.remove(&id);
+            self.rules[alarm.rule.index()].alarm = None;
+        }
+        self.sequence += 1;
+        let transition = AlarmTransition {
+            alarm,
+            change,
+            from,
+            to,
+            at,
+            by,
+            note,
+        };
+        effects.records.push(Effect::Alarm(transition));
+    }
+}
+
+fn blank(
+    id: AlarmId,
+    rule: RuleId,
+    asset: AssetId,
+    priority: crate::alarm::Priority,
+    now: Timestamp,
+) -> Alarm {
+    Alarm {
+        id,
+        rule,
+        asset,
+        priority,
+        active: false,
+        latched: false,
+        raised_at: now,
+        raised_value: None,
+        returned_at: None,
+        acknowledged_at: None,
+        acknowledged_by: None,
+        comment: None,
+        shelved_until: None,
+        shelved_by: None,
+        suppressed_by: None,
+        out_of_service: false,
+        work_order: None,
+    }
+}

@@ -1,0 +1,401 @@
+//! Steps 4 and 5, act and tell: faults become orders, orders are told.
+//!
+//! One open corrective order per asset and fault family; a repeat is added to it, never lost,
+//! and no order closes by itself that a person has taken.
+
+use super::{Effect, Effects, Facility};
+use crate::alarm::rule::ClosePolicy;
+use crate::alarm::{Alarm, AlarmId, Priority};
+use crate::facility::deadlines::Deadline;
+use crate::notification::{Audience, Notification, NotifyReason};
+use crate::time::{Duration, Timestamp};
+use crate::work_order::{
+    Repair, WorkOrder, WorkOrderChange, WorkOrderEvent, WorkOrderKind, WorkOrderNumber,
+    WorkOrderStatus,
+};
+use chrono::Datelike;
+
+impl Facility {
+    /// A raised alarm opens an order, joins the open one, or re-opens the last one.
+    pub(super) fn act(
+        &mut self,
+        alarm: &Alarm,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Option<WorkOrderNumber> {
+        let rule = self.model.rule(alarm.rule).rule.clone();
+        if !rule.work_order {
+            self.tell(NotifyReason::Raised, Some(alarm), None, now, effects);
+            return None;
+        }
+        let key = (alarm.asset, rule.family.clone());
+        let known = self
+            .families
+            .get(&key)
+            .and_then(|no| self.orders.get(no))
+            .cloned();
+        let order = match known {
+            None => return Some(self.open(alarm, now, effects)),
+            Some(order) => order,
+        };
+        let no = order.no.clone();
+        if order.status.is_over() {
+            self.reopen(order, alarm, now, effects);
+        } else {
+            self.repeat(order, alarm, now, effects);
+        }
+        Some(no)
+    }
+
+    fn open(&mut self, alarm: &Alarm, now: Timestamp, effects: &mut Effects) -> WorkOrderNumber {
+        let rule = self.model.rule(alarm.rule).rule.clone();
+        let no = self.next_number(now);
+        let assignee = self.on_call(alarm);
+        let order = WorkOrder {
+            no: no.clone(),
+            kind: WorkOrderKind::Corrective,
+            status: start(assignee.as_deref()),
+            priority: rule.priority,
+            asset: alarm.asset,
+            rule: Some(alarm.rule),
+            title: rule.title.clone(),
+            fault_family: rule.family.clone(),
+            alarms: vec![alarm.id],
+            occurrences: 1,
+            assignee,
+            reported_by: None,
+            close: rule.close,
+            created_at: now,
+            due_at: Some(now + rule.due),
+            recovered_at: None,
+            closed_at: None,
+            repair: Repair::default(),
+            version: 0,
+        };
+        let status = order.status;
+        self.families
+            .insert((alarm.asset, rule.family.clone()), no.clone());
+        self.record_order(
+            order,
+            WorkOrderChange::Created,
+            status,
+            now,
+            None,
+            None,
+            effects,
+        );
+        self.tell(NotifyReason::Raised, Some(alarm), Some(&no), now, effects);
+        self.watch(&no, now);
+        no
+    }
+
+    fn reopen(
+        &mut self,
+        mut order: WorkOrder,
+        alarm: &Alarm,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let from = order.status;
+        let due = self.model.rule(alarm.rule).rule.due;
+        self.deadlines.clear(&Deadline::Forget(order.no.clone()));
+        order.assignee = self.on_call(alarm);
+        order.status = start(order.assignee.as_deref());
+        order.due_at = Some(now + due);
+        order.closed_at = None;
+        self.join(&mut order, alarm);
+        let no = order.no.clone();
+        self.record_order(
+            order,
+            WorkOrderChange::Reopened,
+            from,
+            now,
+            None,
+            None,
+            effects,
+        );
+        self.tell(NotifyReason::Reopened, Some(alarm), Some(&no), now, effects);
+        self.watch(&no, now);
+    }
+
+    fn repeat(
+        &mut self,
+        mut order: WorkOrder,
+        alarm: &Alarm,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let from = order.status;
+        self.join(&mut order, alarm);
+        // Work that was called done is not: the fault is back.
+        if matches!(from, WorkOrderStatus::Completed | WorkOrderStatus::Verified) {
+            order.status = if order.repair.remedy.is_some() {
+                WorkOrderStatus::InProgress
+            } else {
+                start(order.assignee.as_deref())
+            };
+        }
+        let no = order.no.clone();
+        self.record_order(
+            order,
+            WorkOrderChange::Repeated,
+            from,
+            now,
+            None,
+            None,
+            effects,
+        );
+        self.tell(NotifyReason::Repeated, Some(alarm), Some(&no), now, effects);
+    }
+
+    /// Adds an alarm to an order; the worse of the two priorities and the stricter close policy hold.
+    fn join(&self, order: &mut WorkOrder, alarm: &Alarm) {
+        let rule = &self.model.rule(alarm.rule).rule;
+        if !order.alarms.contains(&alarm.id) {
+            order.alarms.push(alarm.id);
+        }
+        order.occurrences += 1;
+        order.recovered_at = None;
+        if rule.priority < order.priority {
+            order.priority = rule.priority;
+            order.title = rule.title.clone();
+            order.rule = Some(alarm.rule);
+            order.due_at = order
+                .due_at
+                .min(Some(order.created_at.max(alarm.raised_at) + rule.due));
+        }
+        order.close = stricter(order.close, rule.close);
+    }
+
+    /// An alarm of an order returned: when it was the last, the machine is normal again.
+    pub(super) fn recovered(
+        &mut self,
+        no: &WorkOrderNumber,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let Some(order) = self.orders.get(no) else {
+            return;
+        };
+        if order.status.is_over() || self.fault_stands(&order.alarms) {
+            return;
+        }
+        let (mut order, from) = (order.clone(), order.status);
+        order.recovered_at = Some(now);
+        let untouched = matches!(from, WorkOrderStatus::Approved | WorkOrderStatus::Assigned);
+        match order.close {
+            ClosePolicy::Auto if untouched => order.status = WorkOrderStatus::Closed,
+            ClosePolicy::Verify if untouched => order.status = WorkOrderStatus::Completed,
+            ClosePolicy::Auto | ClosePolicy::Verify | ClosePolicy::Never => {}
+        }
+        self.record_order(
+            order,
+            WorkOrderChange::Recovered,
+            from,
+            now,
+            None,
+            None,
+            effects,
+        );
+        self.tell(NotifyReason::Recovered, None, Some(no), now, effects);
+    }
+
+    /// Whether the condition of any of these alarms still holds. A lost link clears nothing.
+    pub(super) fn fault_stands(&self, alarms: &[AlarmId]) -> bool {
+        let open = alarms.iter().filter_map(|id| self.alarms.get(id));
+        open.into_iter().any(|alarm| alarm.active && !alarm.latched)
+    }
+
+    pub(super) fn escalate(&mut self, no: &WorkOrderNumber, now: Timestamp, effects: &mut Effects) {
+        let Some(order) = self.orders.get(no).cloned() else {
+            return;
+        };
+        let from = order.status;
+        if matches!(from, WorkOrderStatus::Approved | WorkOrderStatus::Assigned) {
+            self.record_order(
+                order,
+                WorkOrderChange::Escalated,
+                from,
+                now,
+                None,
+                None,
+                effects,
+            );
+            self.tell(NotifyReason::Escalated, None, Some(no), now, effects);
+        }
+    }
+
+    /// A closed order's window is over: the next fault of the family opens a new one.
+    pub(super) fn forget(&mut self, no: &WorkOrderNumber) {
+        self.orders.remove(no);
+        self.families.retain(|_, known| known != no);
+    }
+
+    fn watch(&mut self, no: &WorkOrderNumber, now: Timestamp) {
+        let after = self.model.policy.escalate_after;
+        if after > Duration::ZERO {
+            self.deadlines
+                .set(Deadline::Escalate(no.clone()), now + after);
+        }
+    }
+
+    /// Takes an order from the journal into memory.
+    pub(super) fn remember(&mut self, order: WorkOrder, now: Timestamp) {
+        let no = order.no.clone();
+        if order.kind == WorkOrderKind::Corrective && !order.fault_family.is_empty() {
+            self.families
+                .insert((order.asset, order.fault_family.clone()), no.clone());
+        }
+        if let Some(closed) = order.closed_at {
+            self.deadlines.set(
+                Deadline::Forget(no.clone()),
+                closed + self.model.policy.reopen_window,
+            );
+        } else if matches!(
+            order.status,
+            WorkOrderStatus::Approved | WorkOrderStatus::Assigned
+        ) {
+            self.watch(&no, now);
+        }
+        self.orders.insert(no, order);
+    }
+
+    pub(super) fn next_number(&mut self, now: Timestamp) -> WorkOrderNumber {
+        let local = now.to_utc().with_timezone(&self.model.site.time_zone);
+        let year = u32::try_from(local.year()).unwrap_or(0);
+        let today = year * 10_000 + local.month() * 100 + local.day();
+        // A clock that was set back must not give a number twice.
+        let next = match &self.last_work_order {
+            Some(last) if last.day >= today => WorkOrderNumber {
+                day: last.day,
+                sequence: last.sequence + 1,
+            },
+            _ => WorkOrderNumber {
+                day: today,
+                sequence: 1,
+            },
+        };
+        self.last_work_order = Some(next.clone());
+        next
+    }
+
+    /// Puts an event into the effects and keeps the order as it is after it.
+    #[expect(clippy::too_many_arguments, reason = "they are the columns of one row")]
+    pub(super) fn record_order(
+        &mut self,
+        mut order: WorkOrder,
+        change: WorkOrderChange,
+        from: WorkOrderStatus,
+        at: Timestamp,
+        by: Option<String>,
+        note: Option<String>,
+        effects: &mut Effects,
+    ) {
+        order.version += 1;
+        self.sequence += 1;
+        let no = order.no.clone();
+        if order.status.is_over() && !from.is_over() {
+            order.closed_at = Some(at);
+            let window = self.model.policy.reopen_window;
+            self.deadlines.clear(&Deadline::Escalate(no.clone()));
+            self.deadlines
+                .set(Deadline::Forget(no.clone()), at + window);
+            if order.status != WorkOrderStatus::Closed {
+                self.families.retain(|_, known| *known != no);
+            }
+        }
+        let to = order.status;
+        self.orders.insert(no, order.clone());
+        let event = WorkOrderEvent {
+            order,
+            change,
+            from,
+            to,
+            at,
+            recorded_at: None,
+            by,
+            note,
+        };
+        effects.records.push(Effect::WorkOrder(event));
+    }
+
+    /// Step 5: what happened becomes something to tell.
+    pub(super) fn tell(
+        &self,
+        reason: NotifyReason,
+        alarm: Option<&Alarm>,
+        no: Option<&WorkOrderNumber>,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let order = no.and_then(|no| self.orders.get(no));
+        let rule = alarm
+            .map(|alarm| alarm.rule)
+            .or(order.and_then(|order| order.rule));
+        let Some(asset) = alarm
+            .map(|alarm| alarm.asset)
+            .or(order.map(|order| order.asset))
+        else {
+            return;
+        };
+        let about = rule.map(|rule| self.model.rule(rule).rule.clone());
+        let person = order.and_then(|order| order.assignee.clone());
+        let audience = match (reason, person) {
+            (NotifyReason::Escalated, _) | (_, None) => Audience::Crew,
+            (_, Some(person)) => Audience::Person(person),
+        };
+        let subject = match (no, alarm) {
+            (Some(no), _) => no.to_string(),
+            (None, Some(alarm)) => format!("alarm-{}", alarm.id),
+            (None, None) => return,
+        };
+        let count = order.map_or(0, |order| order.version);
+        let title = order.map(|order| order.title.clone());
+        effects.records.push(Effect::Notify(Notification {
+            id: format!(
+                "{}/{subject}/{}/{count}",
+                self.model.site.code,
+                reason.code()
+            ),
+            reason,
+            audience,
+            priority: order
+                .map(|order| order.priority)
+                .or(alarm.map(|alarm| alarm.priority))
+                .unwrap_or(Priority::Low),
+            life_safety: about.as_ref().is_some_and(|rule| rule.life_safety),
+            asset,
+            rule,
+            alarm: alarm.map(|alarm| alarm.id),
+            work_order: no.cloned(),
+            title: about
+                .map(|rule| rule.title.clone())
+                .or(title)
+                .unwrap_or_default(),
+            at: now,
+        }));
+    }
+
+    fn on_call(&self, alarm: &Alarm) -> Option<String> {
+        self.model
+            .on_call(&self.model.asset(alarm.asset).class)
+            .map(str::to_owned)
+    }
+}
+
+/// A fault order needs no review: its rule was the review.
+fn start(assignee: Option<&str>) -> WorkOrderStatus {
+    if assignee.is_some() {
+        WorkOrderStatus::Assigned
+    } else {
+        WorkOrderStatus::Approved
+    }
+}
+
+fn stricter(one: ClosePolicy, other: ClosePolicy) -> ClosePolicy {
+    match (one, other) {
+        (ClosePolicy::Never, _) | (_, ClosePolicy::Never) => ClosePolicy::Never,
+        (ClosePolicy::Verify, _) | (_, ClosePolicy::Verify) => ClosePolicy::Verify,
+        (ClosePolicy::Auto, ClosePolicy::Auto) => ClosePolicy::Auto,
+    }
+}

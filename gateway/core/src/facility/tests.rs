@@ -1,0 +1,1 @@
+//! Timelines and properties of the facility.

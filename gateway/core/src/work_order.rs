@@ -1,0 +1,291 @@
+//! Work orders: their states, the one table of moves between them, and what each move needs.
+//!
+//! An order never skips a step of the table, and is never closed while its fault still stands.
+
+use crate::alarm::rule::ClosePolicy;
+use crate::alarm::{AlarmId, Priority};
+use crate::model::{AssetId, RuleId};
+use crate::text::Text;
+use crate::time::Timestamp;
+use std::fmt;
+use std::str::FromStr;
+
+/// The number people read and say, `WO-20261123-018`: the site's day and a count within it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkOrderNumber {
+    /// The day in the site's zone, as `20261123`.
+    pub day: u32,
+    /// The count within the day, from 1.
+    pub sequence: u32,
+}
+
+impl fmt::Display for WorkOrderNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WO-{:08}-{:03}", self.day, self.sequence)
+    }
+}
+
+/// A text that is not the number of a work order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not a work order number; one looks like WO-20261123-018")]
+pub struct WorkOrderNumberError(pub String);
+
+impl FromStr for WorkOrderNumber {
+    type Err = WorkOrderNumberError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || WorkOrderNumberError(text.to_owned());
+        let rest = text.strip_prefix("WO-").ok_or_else(wrong)?;
+        let (day, sequence) = rest.split_once('-').ok_or_else(wrong)?;
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if day.len() != 8 || sequence.len() < 3 || !digits(day) || !digits(sequence) {
+            return Err(wrong());
+        }
+        let day = day.parse().map_err(|_| wrong())?;
+        let sequence = sequence.parse().map_err(|_| wrong())?;
+        Ok(Self { day, sequence })
+    }
+}
+
+macro_rules! coded {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every variant.
+            pub const ALL: &[$name] = &[$($name::$variant,)*];
+
+            /// The stable name.
+            pub fn code(self) -> &'static str {
+                match self { $($name::$variant => $code,)* }
+            }
+
+            /// The variant of a stable name.
+            pub fn from_code(code: &str) -> Option<Self> {
+                match code { $($code => Some($name::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+coded! {
+    /// Where an order stands.
+    WorkOrderStatus {
+        /// Reported, waits for review.
+        Requested = "requested",
+        /// Real and needed, waits for somebody to be sent.
+        Approved = "approved",
+        /// Somebody is named.
+        Assigned = "assigned",
+        /// They took it.
+        Accepted = "accepted",
+        /// They are there.
+        OnSite = "on_site",
+        /// They work.
+        InProgress = "in_progress",
+        /// They wait for a part, a person, a window.
+        OnHold = "on_hold",
+        /// The work is done, waits for acceptance.
+        Completed = "completed",
+        /// Accepted, waits for the call-back to who reported it.
+        Verified = "verified",
+        /// Over.
+        Closed = "closed",
+        /// Not real, or not ours.
+        Rejected = "rejected",
+        /// Not needed any more.
+        Cancelled = "cancelled",
+    }
+}
+
+impl WorkOrderStatus {
+    /// Whether the order is over.
+    pub fn is_over(self) -> bool {
+        matches!(
+            self,
+            WorkOrderStatus::Closed | WorkOrderStatus::Rejected | WorkOrderStatus::Cancelled
+        )
+    }
+}
+
+coded! {
+    /// Why an order exists.
+    WorkOrderKind {
+        /// A fault.
+        Corrective = "corrective",
+        /// A maintenance plan.
+        Preventive = "preventive",
+        /// An inspection round.
+        Inspection = "inspection",
+        /// Somebody asked.
+        Request = "request",
+    }
+}
+
+coded! {
+    /// A field that a move needs.
+    Field {
+        /// Who does the work.
+        Assignee = "assignee",
+        /// Why.
+        Reason = "reason",
+        /// Why the fault happened.
+        Cause = "cause",
+        /// What was done against it.
+        Remedy = "remedy",
+    }
+}
+
+/// One row of the table of moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// From here.
+    pub from: WorkOrderStatus,
+    /// To there.
+    pub to: WorkOrderStatus,
+    /// What must be said.
+    pub needs: &'static [Field],
+}
+
+/// The whole table of moves that people make. What the gateway does by itself is in `facility`.
+pub const MOVES: &[Move] = {
+    use Field::{Assignee, Cause, Reason, Remedy};
+    use WorkOrderStatus as S;
+    const fn row(from: S, to: S, needs: &'static [Field]) -> Move {
+        Move { from, to, needs }
+    }
+    &[
+        row(S::Requested, S::Approved, &[]),
+        row(S::Requested, S::Rejected, &[Reason]),
+        row(S::Requested, S::Cancelled, &[Reason]),
+        row(S::Approved, S::Assigned, &[Assignee]),
+        row(S::Approved, S::Cancelled, &[Reason]),
+        row(S::Assigned, S::Accepted, &[]),
+        row(S::Assigned, S::Assigned, &[Assignee, Reason]),
+        row(S::Assigned, S::Approved, &[Reason]),
+        row(S::Assigned, S::Cancelled, &[Reason]),
+        row(S::Accepted, S::OnSite, &[]),
+        row(S::Accepted, S::Assigned, &[Assignee, Reason]),
+        row(S::Accepted, S::Approved, &[Reason]),
+        row(S::Accepted, S::Cancelled, &[Reason]),
+        row(S::OnSite, S::InProgress, &[]),
+        row(S::OnSite, S::Assigned, &[Assignee, Reason]),
+        row(S::OnSite, S::Approved, &[Reason]),
+        row(S::InProgress, S::OnHold, &[Reason]),
+        row(S::InProgress, S::Completed, &[Cause, Remedy]),
+        row(S::InProgress, S::Assigned, &[Assignee, Reason]),
+        row(S::InProgress, S::Approved, &[Reason]),
+        row(S::OnHold, S::InProgress, &[]),
+        row(S::OnHold, S::Approved, &[Reason]),
+        row(S::OnHold, S::Cancelled, &[Reason]),
+        row(S::Completed, S::Verified, &[]),
+        row(S::Completed, S::InProgress, &[Reason]),
+        row(S::Verified, S::Closed, &[]),
+        row(S::Verified, S::InProgress, &[Reason]),
+    ]
+};
+
+/// The moves that people may make from a status.
+pub fn moves_from(from: WorkOrderStatus) -> impl Iterator<Item = &'static Move> {
+    MOVES.iter().filter(move |row| row.from == from)
+}
+
+/// What was found and done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Repair {
+    /// What was seen.
+    pub problem: Option<String>,
+    /// Why it happened.
+    pub cause: Option<String>,
+    /// What was done.
+    pub remedy: Option<String>,
+    /// Minutes of work.
+    pub labor_minutes: Option<u32>,
+}
+
+/// One work order as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkOrder {
+    /// Its number.
+    pub no: WorkOrderNumber,
+    /// Why it exists.
+    pub kind: WorkOrderKind,
+    /// Where it stands.
+    pub status: WorkOrderStatus,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The asset.
+    pub asset: AssetId,
+    /// The rule that raised it; `None` when a person did.
+    pub rule: Option<RuleId>,
+    /// What it is about.
+    pub title: Text,
+    /// The fault family; empty when a person reported it.
+    pub fault_family: String,
+    /// Every alarm that belongs to it, oldest first.
+    pub alarms: Vec<AlarmId>,
+    /// How often the fault came: 1 is the first time.
+    pub occurrences: u32,
+    /// Who does it.
+    pub assignee: Option<String>,
+    /// Who reported it; `None` when the gateway did.
+    pub reported_by: Option<String>,
+    /// What becomes of it when the machine is normal again.
+    pub close: ClosePolicy,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it must be done; `None` when nothing says.
+    pub due_at: Option<Timestamp>,
+    /// When the machine's own signal became normal; `None` while the fault stands.
+    pub recovered_at: Option<Timestamp>,
+    /// When it ended.
+    pub closed_at: Option<Timestamp>,
+    /// What was found and done.
+    pub repair: Repair,
+    /// Counts every change; guards against two people changing it at once.
+    pub version: u32,
+}
+
+coded! {
+    /// What happened to an order.
+    WorkOrderChange {
+        /// It was made.
+        Created = "created",
+        /// It moved in the table.
+        Moved = "moved",
+        /// The same fault came again.
+        Repeated = "repeated",
+        /// The machine is normal again.
+        Recovered = "recovered",
+        /// The fault came back within the window after closing.
+        Reopened = "reopened",
+        /// It became more urgent because a worse fault of the family came.
+        Raised = "raised",
+        /// Nobody took it in time, and more people were told.
+        Escalated = "escalated",
+        /// Somebody wrote something.
+        Commented = "commented",
+    }
+}
+
+/// One thing that happened to an order; step 4 of the way of a datum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkOrderEvent {
+    /// The order as it is after it.
+    pub order: WorkOrder,
+    /// What happened.
+    pub change: WorkOrderChange,
+    /// The status before.
+    pub from: WorkOrderStatus,
+    /// The status after.
+    pub to: WorkOrderStatus,
+    /// When.
+    pub at: Timestamp,
+    /// When the person says it happened, if they were without a network then.
+    pub recorded_at: Option<Timestamp>,
+    /// The person; `None` when the gateway did it.
+    pub by: Option<String>,
+    /// What was written with it.
+    pub note: Option<String>,
+}
