@@ -1,0 +1,388 @@
+//! The few things the dashboard asks of whoever runs it.
+//!
+//! The daemon implements these; nothing here names a database, a driver or a broker.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use zhiban_core::alarm::AlarmChange;
+use zhiban_core::work_order::WorkOrderChange;
+use zhiban_core::{
+    AlarmId, AlarmState, Command, Language, Outcome, Priority, Refusal, Snapshot, Timestamp, Value,
+    WorkOrder, WorkOrderNumber, WorkOrderStatus,
+};
+
+/// Everything the dashboard has.
+#[derive(Clone)]
+pub struct App {
+    /// The building as it is; only what is durable is ever published here.
+    pub snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// The only way from people to state.
+    pub commands: mpsc::Sender<CommandRequest>,
+    /// Changes of alarms and orders, the moment they are durable.
+    pub live: broadcast::Sender<Live>,
+    /// Time series.
+    pub history: Arc<dyn History>,
+    /// Records of alarms and orders.
+    pub archive: Arc<dyn Archive>,
+    /// Who may come in.
+    pub accounts: Arc<dyn Accounts>,
+    /// How the gateway itself is.
+    pub health: Arc<dyn Health>,
+    /// The wall clock; tests give their own.
+    pub now: fn() -> Timestamp,
+}
+
+/// A command on its way to the engine, with the way back.
+#[derive(Debug)]
+pub struct CommandRequest {
+    /// What is asked.
+    pub command: Command,
+    /// Answers after the effects are durable.
+    pub reply: oneshot::Sender<Result<Outcome, CommandError>>,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommandError {
+    /// The facility refuses it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be made durable, so it was not done.
+    #[error("the record store is not available; try again")]
+    StoreUnavailable,
+}
+
+/// A change of an alarm or an order that is durable.
+#[derive(Debug, Clone)]
+pub enum Live {
+    /// An alarm changed.
+    Alarm {
+        /// Which.
+        id: AlarmId,
+        /// What changed.
+        change: AlarmChange,
+        /// Its state now.
+        state: AlarmState,
+    },
+    /// Something happened to an order.
+    WorkOrder {
+        /// Which.
+        no: WorkOrderNumber,
+        /// What happened.
+        change: WorkOrderChange,
+        /// Its status now.
+        status: WorkOrderStatus,
+    },
+}
+
+/// Something the dashboard asked for could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what} cannot be read now: {why}")]
+pub struct Unavailable {
+    /// What was asked for.
+    pub what: &'static str,
+    /// Why it failed, for the log; never shown to people.
+    pub why: String,
+}
+
+/// Part of a time series, bucketed for a width in pixels.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Series {
+    /// Start of each bucket, or the time of each sample.
+    pub t: Vec<Timestamp>,
+    /// The lowest value of each bucket; `None` is a gap.
+    pub min: Vec<Option<f64>>,
+    /// The highest value of each bucket; `None` is a gap.
+    pub max: Vec<Option<f64>>,
+    /// The last value of each bucket; `None` is a gap.
+    pub last: Vec<Option<f64>>,
+    /// The width of a bucket in milliseconds; 0 when each entry is one sample.
+    pub step_ms: i64,
+}
+
+/// How a series is put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Aggregation {
+    /// Raw samples when they fit, else buckets.
+    #[default]
+    Auto,
+    /// Every sample; refused when there are too many.
+    Raw,
+    /// Lowest and highest of each bucket.
+    MinMax,
+}
+
+/// A question for part of a series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesQuery {
+    /// The point's key.
+    pub key: String,
+    /// From here, inclusive.
+    pub from: Timestamp,
+    /// To here, exclusive.
+    pub to: Timestamp,
+    /// The width it is drawn in, in pixels, 16 to 4000.
+    pub px: u32,
+    /// How it is put together.
+    pub agg: Aggregation,
+}
+
+/// Reads time series. Losing it never touches alarms or orders.
+pub trait History: Send + Sync {
+    /// Part of the series of one point. Numbers, flags as 0 and 1; texts and codes have no series.
+    fn series(&self, query: SeriesQuery) -> BoxFuture<'_, Result<Series, Unavailable>>;
+}
+
+/// One row of a list of alarms, open or over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlarmRow {
+    /// Its number.
+    pub id: AlarmId,
+    /// The rule's id.
+    pub rule: String,
+    /// The asset's code.
+    pub asset: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Its state.
+    pub state: AlarmState,
+    /// What happened, in both languages.
+    pub title: zhiban_core::Text,
+    /// When it was raised.
+    pub raised_at: Timestamp,
+    /// The value that raised it.
+    pub raised_value: Option<Value>,
+    /// When its condition went away.
+    pub returned_at: Option<Timestamp>,
+    /// When somebody acknowledged it.
+    pub acknowledged_at: Option<Timestamp>,
+    /// Who.
+    pub acknowledged_by: Option<String>,
+    /// What they wrote.
+    pub comment: Option<String>,
+    /// Until when it is shelved.
+    pub shelved_until: Option<Timestamp>,
+    /// The order it belongs to.
+    pub work_order: Option<WorkOrderNumber>,
+}
+
+/// One entry of an alarm's life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlarmEventRow {
+    /// When.
+    pub at: Timestamp,
+    /// Who; `None` when the gateway did.
+    pub by: Option<String>,
+    /// What changed.
+    pub change: String,
+    /// The state before.
+    pub from: String,
+    /// The state after.
+    pub to: String,
+    /// What was written.
+    pub note: Option<String>,
+}
+
+/// One entry of an order's life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderEventRow {
+    /// When.
+    pub at: Timestamp,
+    /// When the person says it happened.
+    pub recorded_at: Option<Timestamp>,
+    /// Who; `None` when the gateway did.
+    pub by: Option<String>,
+    /// What happened.
+    pub change: String,
+    /// The status before.
+    pub from: String,
+    /// The status after.
+    pub to: String,
+    /// What was written.
+    pub note: Option<String>,
+}
+
+/// An order from the archive, with its asset's code, whether or not the asset is still configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderRow {
+    /// The order; its `asset` is only meaningful when the asset is still configured.
+    pub order: WorkOrder,
+    /// The asset's code.
+    pub asset: String,
+}
+
+/// Which alarms.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AlarmFilter {
+    /// Only these states; empty means every state.
+    pub states: Vec<AlarmState>,
+    /// Only this asset.
+    pub asset: Option<String>,
+    /// Only older than this alarm (the cursor).
+    pub before: Option<AlarmId>,
+    /// At most this many, 1 to 200.
+    pub limit: u32,
+}
+
+/// Which orders.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OrderFilter {
+    /// Only these statuses; empty means every status.
+    pub statuses: Vec<WorkOrderStatus>,
+    /// Only this asset.
+    pub asset: Option<String>,
+    /// Only this person's.
+    pub assignee: Option<String>,
+    /// Only older than this order (the cursor).
+    pub before: Option<WorkOrderNumber>,
+    /// At most this many, 1 to 200.
+    pub limit: u32,
+}
+
+/// Reads records of alarms and orders, newest first.
+pub trait Archive: Send + Sync {
+    /// A page of alarms.
+    fn alarms(&self, filter: AlarmFilter) -> BoxFuture<'_, Result<Vec<AlarmRow>, Unavailable>>;
+    /// One alarm and its life, oldest entry first.
+    fn alarm(
+        &self,
+        id: AlarmId,
+    ) -> BoxFuture<'_, Result<Option<(AlarmRow, Vec<AlarmEventRow>)>, Unavailable>>;
+    /// A page of orders.
+    fn work_orders(&self, filter: OrderFilter)
+    -> BoxFuture<'_, Result<Vec<OrderRow>, Unavailable>>;
+    /// One order and its life, oldest entry first.
+    fn work_order(
+        &self,
+        no: WorkOrderNumber,
+    ) -> BoxFuture<'_, Result<Option<(OrderRow, Vec<OrderEventRow>)>, Unavailable>>;
+    /// How many alarms were raised in each hour of the last day, oldest hour first: 24 numbers.
+    fn alarms_per_hour(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<u32>, Unavailable>>;
+    /// The stored answer to an idempotency key of a user, with the hash of the request it belongs to.
+    fn replay(&self, key: String) -> BoxFuture<'_, Result<Option<StoredAnswer>, Unavailable>>;
+    /// Stores the answer to an idempotency key, once; kept for 7 days.
+    fn keep_answer(
+        &self,
+        key: String,
+        answer: StoredAnswer,
+    ) -> BoxFuture<'_, Result<(), Unavailable>>;
+}
+
+/// The first answer to a request that carried an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// SHA-256 of method, path and body, in hex.
+    pub request: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Who is signed in, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user name, or the token's name.
+    pub user: String,
+    /// The name people read.
+    pub display_name: String,
+    /// By a browser session, not by a token.
+    pub session: bool,
+}
+
+/// A user as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The user name.
+    pub user: String,
+    /// The name people read.
+    pub display_name: String,
+}
+
+/// Accounts, sessions and tokens. Secrets are stored only as hashes.
+pub trait Accounts: Send + Sync {
+    /// Checks a password and opens a session: its secret for the cookie; `None` when refused.
+    fn sign_in(
+        &self,
+        user: String,
+        password: String,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Option<String>, Unavailable>>;
+    /// Who a session cookie belongs to; `None` when it is over.
+    fn session(
+        &self,
+        secret: String,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Option<Identity>, Unavailable>>;
+    /// Ends a session.
+    fn sign_out(&self, secret: String) -> BoxFuture<'_, Result<(), Unavailable>>;
+    /// Who a bearer token belongs to.
+    fn token(
+        &self,
+        secret: String,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Option<Identity>, Unavailable>>;
+    /// Everybody who can be given an order.
+    fn people(&self) -> BoxFuture<'_, Result<Vec<Person>, Unavailable>>;
+    /// Whether no account exists yet: then only the set-up page is served.
+    fn needs_setup(&self) -> BoxFuture<'_, Result<bool, Unavailable>>;
+    /// Makes the first account with the one-time token printed at the first start.
+    fn set_up(
+        &self,
+        token: String,
+        user: String,
+        password: String,
+    ) -> BoxFuture<'_, Result<Result<(), SetupRefused>, Unavailable>>;
+}
+
+/// Why the first account was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SetupRefused {
+    /// The token is wrong, used or too old.
+    #[error("the set-up token is not right; it is printed in the log at start")]
+    Token,
+    /// The user name is not usable.
+    #[error("a user name is 2 to 32 of a-z, 0-9, dot, dash and underscore")]
+    User,
+    /// The password is too weak.
+    #[error("a password has at least 12 characters")]
+    Password,
+    /// There is an account already.
+    #[error("the gateway is already set up")]
+    Done,
+}
+
+/// One part of the gateway and how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name: `journal`, `history`, `influxdb`, `mqtt`, `outbox`, ….
+    pub name: String,
+    /// Whether it works.
+    pub ok: bool,
+    /// Whether the gateway cannot do its job without it.
+    pub critical: bool,
+    /// A short word on its state, for engineers.
+    pub detail: String,
+}
+
+/// How the gateway itself is.
+pub trait Health: Send + Sync {
+    /// Every part; cheap enough to ask each second.
+    fn checks(&self) -> Vec<Check>;
+    /// The metrics in Prometheus text format.
+    fn metrics(&self) -> String;
+}
+
+/// Picks the language of a request: `?lang=`, cookie, `Accept-Language`, Chinese.
+pub fn language(query: Option<&str>, cookie: Option<&str>, accept: Option<&str>) -> Language {
+    let chosen = query.or(cookie).and_then(Language::from_tag);
+    let accepted = || {
+        accept?
+            .split(',')
+            .find_map(|tag| Language::from_tag(tag.trim()))
+    };
+    chosen.or_else(accepted).unwrap_or_default()
+}
