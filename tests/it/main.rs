@@ -1,2 +1,9 @@
-//! x
-fn main() {}
+//! Proof across crates: one binary of integration tests. It talks to the product as its users
+//! and peers do, and must never use a mock of somebody else's protocol.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says where by its panic"
+)]
+
+mod support;
+mod support_works;
