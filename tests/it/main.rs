@@ -7,3 +7,4 @@
 
 mod support;
 mod support_works;
+mod tidy;
