@@ -1,1 +1,10 @@
-//! Placeholder of the crate while its first parts are written.
+//! The gateway: all wiring of drivers, engine, stores, channels and dashboard.
+//!
+//! This crate touches the world. It decides nothing about alarms or orders: core does.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod channels;
+pub mod drivers;
+pub mod engine;
+pub mod history;
+pub mod journal;

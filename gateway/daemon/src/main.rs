@@ -1,2 +1,3 @@
-//! x
+//! The `zhiban` command. Arguments, signals and exit codes; nothing else.
+
 fn main() {}

@@ -1,0 +1,80 @@
+//! Drivers: one task per link or endpoint, each reading its devices and nothing else.
+//!
+//! A driver never blocks another, never writes to a device, and never turns silence into a value.
+
+use crate::engine::EngineHandle;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use zhiban_core::profile::Profile;
+use zhiban_core::{AssetId, Duration, PointId};
+
+/// One device on a link, as a driver needs it.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// The asset.
+    pub asset: AssetId,
+    /// Its code, for logs, metrics and topics.
+    pub code: String,
+    /// What it says on the wire.
+    pub profile: Arc<Profile>,
+    /// The point of the profile's first row; row `n` is point `first_point + n`.
+    pub first_point: PointId,
+    /// The Modbus unit id; 0 on a link that has none.
+    pub unit: u8,
+    /// The asset's own MQTT topic; empty on a link that has none.
+    pub topic: String,
+}
+
+/// What every driver gets.
+#[derive(Clone)]
+pub struct DriverContext {
+    /// The link's name in the configuration.
+    pub link: String,
+    /// Where readings go.
+    pub engine: EngineHandle,
+    /// Ends the driver.
+    pub stop: CancellationToken,
+}
+
+/// How a Modbus link is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModbusLink {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How frames are cut.
+    pub framing: Framing,
+    /// How long one exchange may take.
+    pub timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// Quiet time between two requests.
+    pub gap: Duration,
+}
+
+/// How frames of a Modbus link are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Modbus TCP: a header with transaction and length.
+    Tcp,
+    /// RTU frames with a checksum inside a TCP stream, as serial servers send them.
+    RtuOverTcp,
+}
+
+/// How an MQTT broker is reached.
+#[derive(Clone)]
+pub struct MqttLink {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Stable for ever: the broker keeps the session under it.
+    pub client_id: String,
+    /// User name and password, when the broker asks.
+    pub credentials: Option<(String, secrecy::SecretString)>,
+    /// How often the broker is asked whether it is there.
+    pub keep_alive: Duration,
+    /// Whether the link is encrypted.
+    pub tls: bool,
+}

@@ -1,0 +1,63 @@
+//! The record store, `core.db`: alarms, orders, what must be told, what was received.
+//!
+//! One writer, one transaction a step, every step durable on disk before `commit` returns.
+//! A record that was committed is never changed away or lost by a later start.
+
+use zhiban_core::{Effect, Timestamp};
+
+/// Everything that must become durable together.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// When.
+    pub at: Timestamp,
+    /// What the facility decided, in order.
+    pub records: Vec<Effect>,
+    /// The messages to send: one row for each notification and channel.
+    pub outbox: Vec<OutboxEntry>,
+    /// The messages received, so that a second copy is known.
+    pub inbox: Vec<InboxKey>,
+    /// Messages that could not be decoded, kept raw.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+impl Step {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+            && self.outbox.is_empty()
+            && self.inbox.is_empty()
+            && self.dead_letters.is_empty()
+    }
+}
+
+/// One message to send through one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// The notification's id.
+    pub notification: String,
+    /// The channel's name in the configuration.
+    pub channel: String,
+}
+
+/// By what a second copy of a received message is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InboxKey {
+    /// The first 16 bytes of SHA-256 of link, topic, payload.
+    pub hash: [u8; 16],
+    /// Whether a known key means a second copy: the payload carries its own time, or the broker marked it as a repeat.
+    /// Two messages that only say "on" are not copies of each other.
+    pub unique: bool,
+}
+
+/// A message that could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The link it came by.
+    pub link: String,
+    /// Its topic.
+    pub topic: String,
+    /// Its bytes, cut at 64 KiB.
+    pub payload: Vec<u8>,
+    /// Why it could not be decoded.
+    pub reason: String,
+}
