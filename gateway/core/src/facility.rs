@@ -86,6 +86,17 @@ pub enum Command {
     CreateWorkOrder(NewWorkOrder),
     /// Moves an order.
     MoveWorkOrder(Box<MoveWorkOrder>),
+    /// Changes how urgent an order is.
+    EditWorkOrder {
+        /// Which order.
+        no: WorkOrderNumber,
+        /// Who.
+        by: String,
+        /// The version the person saw; `None` changes it whatever it is.
+        version: Option<u32>,
+        /// How urgent it is from now on.
+        priority: crate::alarm::Priority,
+    },
     /// Writes something on an order.
     CommentWorkOrder {
         /// Which order.

@@ -266,6 +266,8 @@ coded! {
         Escalated = "escalated",
         /// Somebody wrote something.
         Commented = "commented",
+        /// Somebody changed how urgent it is.
+        Edited = "edited",
     }
 }
 

@@ -60,6 +60,12 @@ impl Facility {
             }
             Command::CreateWorkOrder(new) => Ok(self.create(new, now, effects)),
             Command::MoveWorkOrder(step) => self.move_order(*step, now, effects),
+            Command::EditWorkOrder {
+                no,
+                by,
+                version,
+                priority,
+            } => self.edit(&no, by, version, priority, now, effects),
             Command::CommentWorkOrder { no, by, comment } => {
                 let order = self.order(&no)?.clone();
                 let from = order.status;
@@ -218,6 +224,31 @@ impl Facility {
         self.outcome(&no)
     }
 
+    /// An order that is over is a record: only an open one can be changed.
+    fn edit(
+        &mut self,
+        no: &WorkOrderNumber,
+        by: String,
+        version: Option<u32>,
+        priority: crate::alarm::Priority,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<Outcome, Refusal> {
+        let mut order = self.order(no)?.clone();
+        let from = order.status;
+        if from.is_over() {
+            return Err(Refusal::NoWorkOrder(no.clone()));
+        }
+        check_version(&order, version)?;
+        if order.priority != priority {
+            let note = format!("{} → {}", order.priority.number(), priority.number());
+            order.priority = priority;
+            let change = WorkOrderChange::Edited;
+            self.record_order(order, change, from, now, Some(by), Some(note), effects);
+        }
+        self.outcome(no)
+    }
+
     /// Where nobody reported the fault, nobody needs a call-back: a verified order closes.
     fn close_unreported(
         &mut self,
@@ -240,12 +271,7 @@ impl Facility {
     fn check_move(&self, step: &MoveWorkOrder) -> Result<WorkOrder, Refusal> {
         let order = self.order(&step.no)?;
         let (from, to) = (order.status, step.to);
-        if step.version.is_some_and(|seen| seen != order.version) {
-            return Err(Refusal::Changed {
-                no: step.no.clone(),
-                version: order.version,
-            });
-        }
+        check_version(order, step.version)?;
         let row = moves_from(from).find(|row| row.to == to);
         let row = row.ok_or(Refusal::NotAllowed { from, to })?;
         let said =
@@ -271,6 +297,16 @@ impl Facility {
             return Err(Refusal::FaultStands);
         }
         Ok(order.clone())
+    }
+}
+
+fn check_version(order: &WorkOrder, seen: Option<u32>) -> Result<(), Refusal> {
+    match seen {
+        Some(seen) if seen != order.version => Err(Refusal::Changed {
+            no: order.no.clone(),
+            version: order.version,
+        }),
+        Some(_) | None => Ok(()),
     }
 }
 
