@@ -31,14 +31,14 @@ impl Facility {
             return;
         };
         let state = &self.points[point.index()];
-        if rated == point && state.quality.may_raise() {
-            if let Some(number) = state
+        if rated == point
+            && state.quality.may_raise()
+            && let Some(number) = state
                 .value
                 .as_ref()
                 .and_then(crate::point::Value::as_number)
-            {
-                self.rules[rule.index()].memory.push(now, number, window);
-            }
+        {
+            self.rules[rule.index()].memory.push(now, number, window);
         }
     }
 
