@@ -383,6 +383,11 @@ impl Facility {
         self.deadlines.next()
     }
 
+    /// Grows with every change people can see.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// What the building is.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
