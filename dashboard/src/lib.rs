@@ -4,6 +4,91 @@
 //! through [`App`]; the only way from people to state is a [`zhiban_core::Command`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod assets;
+mod auth;
+mod error;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+mod pages;
 pub mod ports;
+mod routes;
+mod service;
 
+pub use auth::OverTls;
 pub use ports::App;
+
+use axum::extract::{FromRef, Request};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{Router, get};
+use error::ApiError;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+
+/// What every handler can reach.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) app: App,
+    pub(crate) limiter: Arc<auth::limiter::Limiter>,
+}
+
+impl FromRef<Shared> for App {
+    fn from_ref(shared: &Shared) -> App {
+        shared.app.clone()
+    }
+}
+
+/// Every route of the dashboard. Needs `ConnectInfo<SocketAddr>` to slow down who guesses passwords.
+pub fn router(app: App) -> Router {
+    let shared = Shared {
+        app,
+        limiter: Arc::default(),
+    };
+    Router::new()
+        .route("/healthz", get(routes::health::alive))
+        .route("/readyz", get(routes::health::ready))
+        .route("/metrics", get(routes::health::metrics))
+        .route("/static/{*path}", get(assets::serve))
+        .merge(pages::router())
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(shared.clone(), auth::guard))
+        .layer(middleware::from_fn_with_state(shared.clone(), error::speak))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn(harden))
+        .with_state(shared)
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request handler panicked");
+    ApiError::Internal.into_response()
+}
+
+/// Headers that keep browsers from being used against the people who sit before them.
+async fn harden(request: Request, next: Next) -> Response {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+        img-src 'self' data: blob:; connect-src 'self'; worker-src 'self'; font-src 'none'; \
+        form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+    ];
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // What is shown is somebody's, now: nothing between us and them may keep it.
+    let keep = headers.entry(header::CACHE_CONTROL);
+    keep.or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -33,6 +33,8 @@ pub struct App {
     pub health: Arc<dyn Health>,
     /// The wall clock; tests give their own.
     pub now: fn() -> Timestamp,
+    /// Cancelled when the gateway stops, so that streams end and nobody waits for them.
+    pub stop: tokio_util::sync::CancellationToken,
 }
 
 /// A command on its way to the engine, with the way back.
@@ -382,6 +384,7 @@ pub fn language(query: Option<&str>, cookie: Option<&str>, accept: Option<&str>)
     let accepted = || {
         accept?
             .split(',')
+            .filter_map(|tag| tag.split(';').next())
             .find_map(|tag| Language::from_tag(tag.trim()))
     };
     chosen.or_else(accepted).unwrap_or_default()

@@ -1,0 +1,259 @@
+//! The words of every error in both languages, with its stable code and status.
+//!
+//! A code, once published, never changes its meaning.
+
+use super::ApiError;
+use axum::http::StatusCode;
+use zhiban_core::{Refusal, Text};
+
+/// The HTTP status of a refusal.
+pub(super) fn refusal_status(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) => StatusCode::NOT_FOUND,
+        Refusal::Missing { .. } | Refusal::ShelveTooLong => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::Changed { .. } => StatusCode::PRECONDITION_FAILED,
+        Refusal::AlreadyAcknowledged { .. }
+        | Refusal::LifeSafety
+        | Refusal::NotShelved(_)
+        | Refusal::NotAllowed { .. }
+        | Refusal::FaultStands => StatusCode::CONFLICT,
+    }
+}
+
+/// The stable name of an error.
+pub(super) fn code(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::AuthRequired => "auth.required",
+        ApiError::SignInRefused => "auth.refused",
+        ApiError::Csrf => "csrf",
+        ApiError::NotFound => "not_found",
+        ApiError::MethodNotAllowed => "method_not_allowed",
+        ApiError::BodySyntax { .. } => "body.syntax",
+        ApiError::MediaType => "body.media_type",
+        ApiError::TooLarge => "body.too_large",
+        ApiError::Form(_) => "form.invalid",
+        ApiError::Query(_) => "query.invalid",
+        ApiError::Refused(refusal, _) => refusal_code(refusal),
+        ApiError::AlarmOver => "alarm.not_open",
+        ApiError::OrderOver => "wo.transition_not_allowed",
+        ApiError::MatchRequired => "match.required",
+        ApiError::KeyReused => "idempotency.mismatch",
+        ApiError::KeyBusy => "idempotency.in_progress",
+        ApiError::RateLimited(_) => "rate.limited",
+        ApiError::Unavailable => "store.unavailable",
+        ApiError::Internal => "internal",
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) => "not_found",
+        Refusal::AlreadyAcknowledged { .. } => "alarm.already_acked",
+        Refusal::LifeSafety => "alarm.life_safety",
+        Refusal::NotShelved(_) => "alarm.not_shelved",
+        Refusal::Missing { .. } | Refusal::ShelveTooLong => "form.invalid",
+        Refusal::NotAllowed { .. } => "wo.transition_not_allowed",
+        Refusal::FaultStands => "wo.fault_stands",
+        Refusal::Changed { .. } => "wo.changed",
+    }
+}
+
+/// What an error is, the same for every case of its code.
+pub(super) fn title(error: &ApiError) -> Text {
+    let (zh, en) = match error {
+        ApiError::AuthRequired => ("请先登录", "Sign in first"),
+        ApiError::SignInRefused => ("登录失败", "Sign-in refused"),
+        ApiError::Csrf => ("请求来自其他网站", "The request came from another site"),
+        ApiError::NotFound => ("没有找到", "Not found"),
+        ApiError::MethodNotAllowed => ("不支持这种操作", "Method not allowed"),
+        ApiError::BodySyntax { .. } => ("请求内容不是有效的 JSON", "The body is not JSON"),
+        ApiError::MediaType => ("请求内容的类型不受支持", "This kind of body is not read"),
+        ApiError::TooLarge => ("请求内容过大", "The body is too large"),
+        ApiError::Form(_) => ("填写的内容有误", "Some fields are wrong"),
+        ApiError::Query(_) => ("查询参数有误", "Some query parameters are wrong"),
+        ApiError::Refused(refusal, _) => return refusal_title(refusal),
+        ApiError::AlarmOver => ("报警已经结束", "The alarm is over"),
+        ApiError::OrderOver => ("工单不能这样流转", "The work order cannot go there"),
+        ApiError::MatchRequired => ("缺少 If-Match", "If-Match is missing"),
+        ApiError::KeyReused => (
+            "幂等键已用于其他请求",
+            "The idempotency key belongs to another request",
+        ),
+        ApiError::KeyBusy => (
+            "相同的请求正在处理",
+            "The same request is still being handled",
+        ),
+        ApiError::RateLimited(_) => ("请求过于频繁", "Too many requests"),
+        ApiError::Unavailable => ("暂时无法读写记录", "Records are not available now"),
+        ApiError::Internal => ("程序内部错误", "A fault inside the gateway"),
+    };
+    Text::new(zh, en)
+}
+
+fn refusal_title(refusal: &Refusal) -> Text {
+    let (zh, en) = match refusal {
+        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) => ("没有找到", "Not found"),
+        Refusal::AlreadyAcknowledged { .. } => {
+            ("报警已被确认", "The alarm is already acknowledged")
+        }
+        Refusal::LifeSafety => (
+            "涉及人身安全的报警不能搁置",
+            "A life-safety alarm cannot be shelved",
+        ),
+        Refusal::NotShelved(_) => ("报警没有被搁置", "The alarm is not shelved"),
+        Refusal::Missing { .. } | Refusal::ShelveTooLong => {
+            ("填写的内容有误", "Some fields are wrong")
+        }
+        Refusal::NotAllowed { .. } => ("工单不能这样流转", "The work order cannot go there"),
+        Refusal::FaultStands => ("故障尚未恢复", "The fault still stands"),
+        Refusal::Changed { .. } => (
+            "工单已被他人修改",
+            "Somebody else changed the work order meanwhile",
+        ),
+    };
+    Text::new(zh, en)
+}
+
+/// What an error is in this case, and what to do.
+pub(super) fn detail(error: &ApiError) -> Text {
+    let (zh, en) = match error {
+        ApiError::BodySyntax { line, column } => {
+            return Text::new(
+                format!("第 {line} 行第 {column} 列不是有效的 JSON。"),
+                format!("It stops being JSON at line {line}, column {column}."),
+            );
+        }
+        ApiError::RateLimited(seconds) => {
+            return Text::new(
+                format!("请在 {seconds} 秒后再试。"),
+                format!("Try again in {seconds} seconds."),
+            );
+        }
+        ApiError::Refused(refusal, _) => return refusal_detail(refusal),
+        ApiError::AuthRequired => (
+            "请登录，或在请求中携带有效的令牌。",
+            "Sign in, or send a token that is still good.",
+        ),
+        ApiError::SignInRefused => (
+            "用户名或密码不正确。",
+            "The user name or the password is wrong.",
+        ),
+        ApiError::Csrf => (
+            "请在本系统的页面上操作。",
+            "Do it on a page of this gateway.",
+        ),
+        ApiError::NotFound => (
+            "请检查地址；该对象可能不存在。",
+            "Check the address; what it names may not exist.",
+        ),
+        ApiError::MethodNotAllowed => (
+            "请查看响应头 Allow 中列出的操作。",
+            "The Allow header lists what can be done here.",
+        ),
+        ApiError::MediaType => (
+            "请以 application/json 发送。",
+            "Send it as application/json.",
+        ),
+        ApiError::TooLarge => ("请减少内容后再试。", "Send less."),
+        ApiError::Form(_) => (
+            "请修改标出的各项后再提交。",
+            "Correct each field that is listed, then send it again.",
+        ),
+        ApiError::Query(_) => (
+            "请修改标出的各参数。",
+            "Correct each parameter that is listed.",
+        ),
+        ApiError::AlarmOver => (
+            "这条报警已恢复并确认，无需再处理。",
+            "It has returned and was acknowledged; nothing is left to do.",
+        ),
+        ApiError::OrderOver => ("工单已经结束。", "The work order is over."),
+        ApiError::MatchRequired => (
+            "请在 If-Match 中给出读取工单时得到的 ETag。",
+            "Send the ETag you read with the order as If-Match.",
+        ),
+        ApiError::KeyReused => (
+            "新的请求请使用新的幂等键。",
+            "Use a new key for a new request.",
+        ),
+        ApiError::KeyBusy => (
+            "请稍候，用同一幂等键重试即可得到结果。",
+            "Repeat it shortly with the same key to get the answer.",
+        ),
+        ApiError::Unavailable => (
+            "没有做任何更改，或结果尚不确定；请稍后用同一幂等键重试。",
+            "Nothing was confirmed; try again shortly, with the same idempotency key.",
+        ),
+        ApiError::Internal => (
+            "已写入日志，请联系管理员。",
+            "It is in the log; tell the administrator.",
+        ),
+    };
+    Text::new(zh, en)
+}
+
+fn refusal_detail(refusal: &Refusal) -> Text {
+    let (zh, en) = match refusal {
+        Refusal::NoAlarm(id) => (
+            format!("没有报警 {id}。"),
+            format!("There is no alarm {id}."),
+        ),
+        Refusal::NoWorkOrder(no) => (
+            format!("没有工单 {no}。"),
+            format!("There is no work order {no}."),
+        ),
+        Refusal::AlreadyAcknowledged { by, .. } => {
+            (format!("{by} 已经确认。"), format!("{by} was faster."))
+        }
+        Refusal::LifeSafety => (
+            "火灾、困人、水淹等报警必须处理，不能搁置。".to_owned(),
+            "Fire, entrapment and flooding must be dealt with; they cannot be put aside."
+                .to_owned(),
+        ),
+        Refusal::NotShelved(id) => (
+            format!("报警 {id} 没有被搁置。"),
+            format!("Alarm {id} is not shelved."),
+        ),
+        Refusal::ShelveTooLong => (
+            "搁置时间为 1 分钟至 8 小时。".to_owned(),
+            "An alarm is shelved for 1 minute to 8 hours.".to_owned(),
+        ),
+        Refusal::Missing { .. } => (
+            "请补全标出的各项。".to_owned(),
+            "Fill in each field that is listed.".to_owned(),
+        ),
+        Refusal::NotAllowed { from, to } => (
+            format!("工单不能从 {} 变为 {}。", from.code(), to.code()),
+            format!(
+                "A work order cannot go from {} to {}.",
+                from.code(),
+                to.code()
+            ),
+        ),
+        Refusal::FaultStands => (
+            "设备尚未报告恢复正常，工单不能结束。".to_owned(),
+            "The machine has not reported normal, so the order cannot end.".to_owned(),
+        ),
+        Refusal::Changed { version, .. } => (
+            format!("现在是第 {version} 版，请重新读取后再改。"),
+            format!("It is at version {version} now; read it again first."),
+        ),
+    };
+    Text::new(zh, en)
+}
+
+/// The words of a field's fault.
+pub(super) fn field(code: &str) -> Text {
+    let (zh, en) = match code {
+        "required" => ("必填", "This is needed"),
+        "unknown_field" => ("没有这一项", "There is no such field"),
+        "duplicate_field" => ("重复出现", "This stands here twice"),
+        "wrong_type" => ("值的类型不对", "The value is of the wrong type"),
+        "too_long" => ("内容过长", "This is too long"),
+        "out_of_range" => ("超出允许范围", "This is out of range"),
+        "unknown" => ("不存在", "There is no such thing"),
+        "in_future" => ("时间不能晚于现在", "The time cannot be later than now"),
+        _ => ("无效", "This is not valid"),
+    };
+    Text::new(zh, en)
+}

@@ -1,0 +1,3 @@
+//! Handlers: each reads its request, calls a port or the service, and answers with a wire type.
+
+pub(crate) mod health;

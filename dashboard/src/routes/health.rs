@@ -1,0 +1,41 @@
+//! How the gateway itself is, for whoever restarts or measures it.
+//!
+//! Health is open to everybody, so it names what fails and says nothing more.
+
+use crate::ports::App;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// The process is up.
+pub(crate) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The gateway can do its job: 503 names each critical part that does not work.
+pub(crate) async fn ready(State(app): State<App>) -> Response {
+    let checks = app.health.checks();
+    let failing: Vec<&str> = checks
+        .iter()
+        .filter(|check| check.critical && !check.ok)
+        .map(|check| check.name.as_str())
+        .collect();
+    let status = if failing.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = json!({ "ready": failing.is_empty(), "failing": failing });
+    (status, Json(body)).into_response()
+}
+
+/// The metrics in Prometheus text format.
+pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    let kind = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    (kind, app.health.metrics()).into_response()
+}
