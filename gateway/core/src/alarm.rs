@@ -27,6 +27,21 @@ pub enum Priority {
     Low = 4,
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Priority {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Priority".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "integer",
+            "enum": [1, 2, 3, 4],
+            "description": "1 urgent, 2 high, 3 medium, 4 low",
+        })
+    }
+}
+
 impl Priority {
     /// Every priority, most urgent first.
     pub const ALL: [Priority; 4] = [

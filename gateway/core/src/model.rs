@@ -87,6 +87,7 @@ pub struct Asset {
 
 /// What kind of value a point has; fixes its field type in every store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PointKind {
     /// A measured value with a unit; always stored as a float.

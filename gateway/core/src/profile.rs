@@ -3,6 +3,7 @@
 //! A profile can only read. There is no section for writing, and unknown keys are refused,
 //! so that no profile of a fire panel or an elevator can ever command one.
 
+pub mod check;
 pub mod decode;
 
 use crate::model::{AssetId, Meaning, Point, PointKind};
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 /// One profile file, `config/profiles/<class>/<maker-model>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Its name, the same as the file's.
@@ -38,6 +40,7 @@ pub struct Profile {
 
 /// How far a map was proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
     /// Copied from a manual.
@@ -50,6 +53,7 @@ pub enum Trust {
 
 /// How a device's registers are read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ModbusSettings {
     /// The most registers in one request, 1 to 125.
@@ -73,6 +77,7 @@ fn usual_gap() -> u16 {
 
 /// How often each poll class is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PollPeriods {
     /// States and faults.
@@ -97,6 +102,7 @@ impl Default for PollPeriods {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PollClass {
     /// States and faults.
@@ -110,6 +116,7 @@ pub enum PollClass {
 
 /// How a device's messages are read. `{topic}` in a filter stands for the asset's own topic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MqttSettings {
     /// The retained topic that says whether the device is there.
@@ -124,6 +131,7 @@ pub struct MqttSettings {
 
 /// The topic that says whether a device is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Availability {
     /// The topic.
@@ -136,6 +144,7 @@ pub struct Availability {
 
 /// Where a message carries its own time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TimeField {
     /// The JSON pointer, for example `/ts`.
@@ -146,6 +155,7 @@ pub struct TimeField {
 
 /// How a time is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TimeFormat {
     /// Milliseconds since 1970.
@@ -158,6 +168,7 @@ pub enum TimeFormat {
 
 /// One point of a profile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PointRow {
     /// Its name within the asset, `snake_case`.
@@ -210,6 +221,7 @@ fn one() -> f64 {
 
 /// What one raw value of an enumeration means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MeaningRow {
     /// The stable code stored as the value, `snake_case`.
@@ -222,6 +234,7 @@ pub struct MeaningRow {
 
 /// Where a point stands in the device's registers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRow {
     /// The table.
@@ -253,6 +266,7 @@ pub struct RegisterRow {
 
 /// A table of a Modbus device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Table {
     /// Function 1.
@@ -267,6 +281,7 @@ pub enum Table {
 
 /// How bytes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DataType {
     /// One bit: a coil, a discrete input, or with `bit` one of a register.
@@ -299,6 +314,7 @@ pub enum DataType {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ByteOrder {
     /// High word first, high byte first.
@@ -314,6 +330,7 @@ pub enum ByteOrder {
 
 /// Where a point stands in the device's messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MessageRow {
     /// The topic filter; `{topic}` stands for the asset's own topic.
@@ -324,6 +341,7 @@ pub struct MessageRow {
 
 /// How a payload is read, for example `{ json = "/pump/1/running" }` or `"raw"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum MessageFormat {
     /// JSON: the pointer to the value.
@@ -346,6 +364,7 @@ pub enum MessageFormat {
 
 /// A worked example from the manual. `raw` for registers, `payload` for messages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Example {
     /// The registers (or bits as 0 and 1) of this point alone.
@@ -360,6 +379,7 @@ pub struct Example {
 
 /// The value of an example.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum ExampleValue {
     /// A flag.

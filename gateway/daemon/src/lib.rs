@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod channels;
+pub mod config;
 pub mod drivers;
 pub mod engine;
 pub mod history;

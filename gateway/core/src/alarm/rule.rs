@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 /// A file of rules for one class of asset, `config/alarms/<class>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleFile {
     /// The class of asset.
@@ -23,6 +24,7 @@ pub struct RuleFile {
 
 /// One alarm rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AlarmRule {
     /// Short stable name, unique within the class, for example `entrapment`.
@@ -72,6 +74,7 @@ fn yes() -> bool {
 
 /// What becomes of an order when the machine is normal again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClosePolicy {
     /// A person must do the work, complete and verify it.
@@ -85,6 +88,7 @@ pub enum ClosePolicy {
 
 /// When something is wrong. Written as one of the keys, for example `{ flag = { point = "trapped" } }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
     /// A flag is set, or not set.
@@ -145,6 +149,7 @@ pub enum Condition {
 
 /// A value in a state condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum StateValue {
     /// A whole number.

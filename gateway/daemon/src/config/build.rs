@@ -1,0 +1,184 @@
+//! Makes the model and the drivers' device lists of a configuration that has no fault.
+//!
+//! It judges nothing: what it cannot use was refused by `check`.
+
+use super::{AlarmOverride, AssetConfig, Config, Library};
+use crate::drivers::Device;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use zhiban_core::alarm::rule::{AlarmRule, Condition};
+use zhiban_core::model::{AssetSpec, Location, ModelError, Policy, RotaEntry, Site};
+use zhiban_core::profile::{PollClass, Profile};
+use zhiban_core::{Duration, Model, PointId};
+
+/// No asset is stale sooner, however fast it is read.
+const SHORTEST_STALE: Duration = Duration::from_secs(3);
+
+pub(super) type Built = (Model, BTreeMap<String, Vec<Device>>);
+
+pub(super) fn build(config: &Config, library: &Library) -> Result<Built, ModelError> {
+    let site = Site {
+        code: config.site.code.clone(),
+        name: config.site.name.clone(),
+        time_zone: config.site.time_zone,
+    };
+    let policy = Policy {
+        reopen_window: config.notify.reopen_window,
+        escalate_after: config.notify.escalate_after,
+    };
+    let rota = config.notify.rota.iter().map(|line| RotaEntry {
+        class: line.class.clone(),
+        person: line.person.clone(),
+    });
+    let described = config.assets.iter().filter_map(|asset| {
+        let profile = library.profiles.get(&asset.profile)?;
+        Some((asset, profile))
+    });
+    let specs = described
+        .clone()
+        .map(|(asset, profile)| spec(config, library, asset, profile))
+        .collect();
+    let model = Model::build(site, specs, rota.collect(), policy)?;
+    let mut devices: BTreeMap<String, Vec<Device>> = BTreeMap::new();
+    for (asset, profile) in described.filter(|(asset, _)| !asset.disabled) {
+        let Some(id) = model.asset_by_code(&asset.code) else {
+            continue;
+        };
+        devices.entry(asset.link.clone()).or_default().push(Device {
+            asset: id,
+            code: asset.code.clone(),
+            profile: profile.clone(),
+            first_point: PointId(model.asset(id).points.start),
+            unit: asset.unit.unwrap_or(0),
+            topic: asset.topic.clone().unwrap_or_default(),
+        });
+    }
+    Ok((model, devices))
+}
+
+fn spec(
+    config: &Config,
+    library: &Library,
+    asset: &AssetConfig,
+    profile: &Arc<Profile>,
+) -> AssetSpec {
+    let location = config
+        .locations
+        .iter()
+        .find(|one| asset.location.as_ref() == Some(&one.code));
+    let rules = library.rules_of(&profile.class).iter();
+    AssetSpec {
+        code: asset.code.clone(),
+        name: asset.name.clone(),
+        location: location.map(|one| Location {
+            code: one.code.clone(),
+            name: one.name.clone(),
+        }),
+        profile: profile.clone(),
+        link: asset.link.clone(),
+        disabled: asset.disabled,
+        stale_after: asset.stale_after.unwrap_or_else(|| usual_stale(profile)),
+        rules: rules
+            .filter(|rule| missing_point(rule, profile).is_none())
+            .filter_map(|rule| adjust(rule, asset, &profile.class, &config.alarms))
+            .collect(),
+    }
+}
+
+/// Three periods of what the profile reads most often.
+fn usual_stale(profile: &Profile) -> Duration {
+    let poll = profile.modbus.as_ref().map(|modbus| {
+        let fastest = profile.points.iter().map(|row| row.poll).min();
+        match fastest {
+            Some(PollClass::Fast) => modbus.poll.fast,
+            Some(PollClass::Slow) => modbus.poll.slow,
+            Some(PollClass::Normal) | None => modbus.poll.normal,
+        }
+    });
+    let sent = profile.mqtt.as_ref().map(|mqtt| mqtt.period);
+    let period = poll.max(sent).unwrap_or_default();
+    Duration::from_millis(period.millis().saturating_mul(3)).max(SHORTEST_STALE)
+}
+
+/// The first point a rule looks at and the profile does not have.
+pub(super) fn missing_point<'r>(rule: &'r AlarmRule, profile: &Profile) -> Option<&'r str> {
+    let mut names = Vec::new();
+    point_names(&rule.when, &mut names);
+    let has = |name: &str| profile.points.iter().any(|row| row.point == name);
+    names.into_iter().find(|name| !has(name))
+}
+
+/// Every point a condition looks at.
+pub(crate) fn point_names<'c>(condition: &'c Condition, names: &mut Vec<&'c str>) {
+    match condition {
+        Condition::Flag { point, .. }
+        | Condition::State { point, .. }
+        | Condition::Bit { point, .. }
+        | Condition::Limit { point, .. }
+        | Condition::Rate { point, .. } => names.push(point),
+        Condition::NoData {} => {}
+        Condition::All(list) | Condition::Any(list) => {
+            for one in list {
+                point_names(one, names);
+            }
+        }
+    }
+}
+
+/// The rule as this asset has it: first what the site says of its class, then of the asset itself.
+fn adjust(
+    rule: &Arc<AlarmRule>,
+    asset: &AssetConfig,
+    class: &str,
+    overrides: &[AlarmOverride],
+) -> Option<Arc<AlarmRule>> {
+    let mine = |one: &&AlarmOverride| one.rule == rule.id;
+    let of_class = |one: &&AlarmOverride| one.class.as_deref() == Some(class);
+    let of_asset = |one: &&AlarmOverride| one.asset.as_ref() == Some(&asset.code);
+    let list = overrides.iter().filter(mine);
+    let list = list.clone().filter(of_class).chain(list.filter(of_asset));
+    let mut enabled = true;
+    let mut rule = rule.clone();
+    for change in list {
+        enabled = change.enabled;
+        let rule = Arc::make_mut(&mut rule);
+        rule.priority = change.priority.unwrap_or(rule.priority);
+        rule.on_delay = change.on_delay.unwrap_or(rule.on_delay);
+        rule.off_delay = change.off_delay.unwrap_or(rule.off_delay);
+        if let Some(limit) = limit(&mut rule.when) {
+            *limit.above = change.above.or(*limit.above);
+            *limit.below = change.below.or(*limit.below);
+            *limit.deadband = change.deadband.unwrap_or(*limit.deadband);
+        }
+    }
+    enabled.then_some(rule)
+}
+
+/// The parts of a limit that a site may change.
+pub(super) struct Limit<'c> {
+    pub(super) above: &'c mut Option<f64>,
+    pub(super) below: &'c mut Option<f64>,
+    pub(super) deadband: &'c mut f64,
+}
+
+/// The first limit of a condition.
+pub(super) fn limit(condition: &mut Condition) -> Option<Limit<'_>> {
+    match condition {
+        Condition::Limit {
+            above,
+            below,
+            deadband,
+            ..
+        } => Some(Limit {
+            above,
+            below,
+            deadband,
+        }),
+        Condition::All(list) | Condition::Any(list) => list.iter_mut().find_map(limit),
+        Condition::Flag { .. }
+        | Condition::State { .. }
+        | Condition::Bit { .. }
+        | Condition::Rate { .. }
+        | Condition::NoData {} => None,
+    }
+}

@@ -1,0 +1,233 @@
+//! The library of device profiles and alarm rules: those that come with the program, and those
+//! in the folders `profiles` and `alarms` beside the configuration, which go before.
+//!
+//! It only reads and checks files; which of them an asset uses is decided elsewhere.
+
+use super::fault::{Fault, Severity};
+use super::source::{self, Document};
+use rust_embed::RustEmbed;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zhiban_core::Duration;
+use zhiban_core::alarm::rule::{AlarmRule, ClosePolicy, RuleFile};
+use zhiban_core::profile::Profile;
+
+/// The profiles that come with the program.
+#[derive(RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/../../config/profiles"]
+struct BuiltInProfiles;
+
+/// The rules that come with the program.
+#[derive(RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/../../config/alarms"]
+struct BuiltInRules;
+
+/// The longest on-delay of a rule that guards life: what an entrapment needs to be told from a stop.
+const LONGEST_LIFE_SAFETY_DELAY: Duration = Duration::from_secs(90);
+
+/// Every profile and rule there is.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    /// The profiles, by id.
+    pub profiles: BTreeMap<String, Arc<Profile>>,
+    /// Where each profile was read.
+    pub places: BTreeMap<String, PathBuf>,
+    /// The rules, by class.
+    pub rules: BTreeMap<String, Vec<Arc<AlarmRule>>>,
+}
+
+impl Library {
+    /// Reads what comes with the program and what stands in `profiles` and `alarms` of a folder.
+    /// A file with a fault is left out and its faults are added to `faults`.
+    pub fn read(folder: &Path, faults: &mut Vec<Fault>) -> Self {
+        let mut library = Self::default();
+        let (profiles, rules) = (folder.join("profiles"), folder.join("alarms"));
+        for (name, text) in embedded::<BuiltInProfiles>() {
+            library.add_profile(&Path::new("built-in/profiles").join(name), &text, faults);
+        }
+        for (name, text) in embedded::<BuiltInRules>() {
+            library.add_rules(&Path::new("built-in/alarms").join(name), &text, faults);
+        }
+        let mut own = BTreeSet::new();
+        for file in files(&profiles, faults) {
+            let Some(text) = text(&file, faults) else {
+                continue;
+            };
+            let id = library.add_profile(&file, &text, faults);
+            if let Some(id) = id.filter(|id| !own.insert(id.clone())) {
+                faults.push(Fault {
+                    severity: Severity::Error,
+                    file,
+                    line: 0,
+                    column: 0,
+                    what: format!("profile \"{id}\" is in two files"),
+                    remedy: "keep one of them".to_owned(),
+                });
+            }
+        }
+        for file in files(&rules, faults) {
+            if let Some(text) = text(&file, faults) {
+                library.add_rules(&file, &text, faults);
+            }
+        }
+        library
+    }
+
+    /// Every class that has a profile or rules.
+    pub fn classes(&self) -> BTreeSet<&str> {
+        let profiles = self.profiles.values().map(|one| one.class.as_str());
+        profiles
+            .chain(self.rules.keys().map(String::as_str))
+            .collect()
+    }
+
+    /// The rules of a class.
+    pub fn rules_of(&self, class: &str) -> &[Arc<AlarmRule>] {
+        self.rules.get(class).map_or(&[], Vec::as_slice)
+    }
+
+    fn add_profile(&mut self, file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
+        let before = faults.len();
+        let profile = read_profile(file, text, faults)?;
+        if faults.len() > before {
+            return None;
+        }
+        let id = profile.id.clone();
+        self.places.insert(id.clone(), file.to_owned());
+        self.profiles.insert(id.clone(), Arc::new(profile));
+        Some(id)
+    }
+
+    fn add_rules(&mut self, file: &Path, text: &str, faults: &mut Vec<Fault>) {
+        let before = faults.len();
+        let Some((rules, document)) = source::read::<RuleFile>(file, text, faults) else {
+            return;
+        };
+        check_rules(&rules, file, &document, faults);
+        if faults.len() == before {
+            let list = rules.rules.into_iter().map(Arc::new).collect();
+            self.rules.insert(rules.class, list);
+        }
+    }
+}
+
+/// Reads and checks one profile file, wherever it stands.
+///
+/// # Errors
+/// Every fault of the file.
+pub fn check_profile(path: &Path) -> Result<Profile, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let profile = text(path, &mut faults).and_then(|text| read_profile(path, &text, &mut faults));
+    faults.sort_by(Fault::place_order);
+    match profile {
+        Some(profile) if faults.is_empty() => Ok(profile),
+        Some(_) | None => Err(faults),
+    }
+}
+
+fn read_profile(file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<Profile> {
+    let (profile, document) = source::read::<Profile>(file, text, faults)?;
+    for fault in zhiban_core::profile::check::check(&profile) {
+        faults.push(document.fault(&fault.path, fault.what, fault.remedy));
+    }
+    let stem = file.file_stem().and_then(|stem| stem.to_str());
+    if stem.is_some_and(|stem| stem != profile.id) {
+        let what = format!("the id \"{}\" is not the file's name", profile.id);
+        let remedy = format!("write id = \"{}\"", stem.unwrap_or_default());
+        faults.push(document.fault(&["id".to_owned()], what, remedy));
+    }
+    Some(profile)
+}
+
+fn check_rules(rules: &RuleFile, file: &Path, document: &Document<'_>, faults: &mut Vec<Fault>) {
+    let stem = file.file_stem().and_then(|stem| stem.to_str());
+    if stem.is_some_and(|stem| stem != rules.class) {
+        let what = format!("the class \"{}\" is not the file's name", rules.class);
+        let remedy = format!("write class = \"{}\"", stem.unwrap_or_default());
+        faults.push(document.fault(&["class".to_owned()], what, remedy));
+    }
+    let mut ids = BTreeSet::new();
+    for (index, rule) in rules.rules.iter().enumerate() {
+        let mut fault = |key: &str, what: String, remedy: &str| {
+            let path = ["rule".to_owned(), index.to_string(), key.to_owned()];
+            faults.push(document.fault(&path, what, remedy));
+        };
+        if !ids.insert(rule.id.as_str()) {
+            let what = format!("rule \"{}\" is there twice", rule.id);
+            fault("id", what, "give each rule its own id");
+        }
+        for (key, text) in [
+            ("title", &rule.title),
+            ("cause", &rule.cause),
+            ("consequence", &rule.consequence),
+            ("action", &rule.action),
+        ] {
+            if text.is_incomplete() {
+                let what = format!("{key} of rule \"{}\" lacks a language", rule.id);
+                fault(key, what, "write both zh and en");
+            }
+        }
+        if rule.due == Duration::ZERO {
+            let what = format!("rule \"{}\" gives no time to deal with it", rule.id);
+            fault("due", what, "write a duration, for example \"4h\"");
+        }
+        if rule.life_safety && rule.close != ClosePolicy::Never {
+            let what = format!("rule \"{}\" guards life and closes by itself", rule.id);
+            fault("close", what, "write close = \"never\"");
+        }
+        if rule.life_safety && rule.on_delay > LONGEST_LIFE_SAFETY_DELAY {
+            let what = format!("rule \"{}\" guards life and waits too long", rule.id);
+            fault("on_delay", what, "write \"90s\" or less");
+        }
+    }
+}
+
+fn embedded<E: RustEmbed>() -> Vec<(String, String)> {
+    let mut found: Vec<_> = E::iter()
+        .filter(|name| is_data(Path::new(&**name)))
+        .filter_map(|name| {
+            let text = String::from_utf8(E::get(&name)?.data.into_owned()).ok()?;
+            Some((name.into_owned(), text))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// A TOML file that is not a template; those begin with an underscore.
+fn is_data(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.ends_with(".toml") && !name.starts_with('_'))
+}
+
+/// The data files of a folder and of its folders, sorted; none when it does not exist.
+fn files(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                faults.push(Fault::unreadable(&folder, &error));
+                continue;
+            }
+        };
+        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_data(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn text(file: &Path, faults: &mut Vec<Fault>) -> Option<String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| faults.push(Fault::unreadable(file, &error)))
+        .ok()
+}

@@ -1,0 +1,239 @@
+//! The sections of the file that are not links or channels.
+//!
+//! Plain shapes with their defaults; what may not be said together is judged by `check`.
+
+use chrono_tz::Tz;
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use zhiban_core::{Duration, Priority, Text};
+
+use super::secret::{SecretError, read_secret};
+
+/// The site this gateway watches.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SiteConfig {
+    /// Short code of lower-case letters, digits and hyphens; in topics and tags.
+    pub code: String,
+    /// The name people read.
+    pub name: Text,
+    /// IANA name of the zone whose calendar day numbers the work orders.
+    #[serde(default = "china", deserialize_with = "time_zone")]
+    #[schemars(with = "String")]
+    pub time_zone: Tz,
+}
+
+fn china() -> Tz {
+    Tz::Asia__Shanghai
+}
+
+fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    name.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "time zone \"{name}\" is not known; write an IANA name, for example \"Asia/Shanghai\""
+        ))
+    })
+}
+
+/// The web page and the API.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Address and port to listen on.
+    #[serde(deserialize_with = "socket_address")]
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// The address people open, for links in messages; absent leaves links out.
+    pub public_url: Option<String>,
+    /// Certificate and key; absent serves plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// How long a client may take to send its request's head.
+    pub header_timeout: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
+            tls: None,
+            header_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "\"{text}\" is not an address and a port; write one, for example \"0.0.0.0:8080\""
+        ))
+    })
+}
+
+/// Certificate and key, both PEM.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The chain, the own certificate first.
+    pub cert_file: PathBuf,
+    /// The private key.
+    pub key_file: PathBuf,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// The folder of the databases; made when it is missing.
+    pub data_dir: PathBuf,
+    /// How long telemetry is kept here.
+    pub history_retention: Duration,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            history_retention: Duration::from_secs(90 * 86_400),
+        }
+    }
+}
+
+/// An InfluxDB 2 that gets all telemetry.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InfluxConfig {
+    /// Its address, for example `http://127.0.0.1:8086`.
+    pub url: String,
+    /// The organisation.
+    pub org: String,
+    /// The bucket; made at the start when the token may.
+    pub bucket: String,
+    /// The file that holds the token.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// The environment variable that holds the token.
+    #[serde(default)]
+    pub token_env: Option<String>,
+    /// How long a bucket that is made here keeps its data; `"0s"` for ever.
+    #[serde(default)]
+    pub retention: Duration,
+    /// The most lines in one write.
+    #[serde(default = "batch_lines")]
+    pub batch_lines: u32,
+    /// How long lines wait for more of them.
+    #[serde(default = "batch_wait")]
+    pub batch_wait: Duration,
+    /// How long one write may take.
+    #[serde(default = "write_timeout")]
+    pub timeout: Duration,
+}
+
+fn batch_lines() -> u32 {
+    5000
+}
+
+fn batch_wait() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn write_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+impl InfluxConfig {
+    /// The token.
+    ///
+    /// # Errors
+    /// Neither or both places named, or nothing usable there.
+    pub fn token(&self) -> Result<SecretString, SecretError> {
+        read_secret(
+            "token",
+            self.token_file.as_deref(),
+            self.token_env.as_deref(),
+        )
+    }
+}
+
+/// A place inside the site.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocationConfig {
+    /// Short code, unique in the site.
+    pub code: String,
+    /// The name people read.
+    pub name: Text,
+}
+
+/// One piece of equipment.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssetConfig {
+    /// The short code on the equipment's label, unique in the site.
+    pub code: String,
+    /// The name people read.
+    pub name: Text,
+    /// The code of a location.
+    #[serde(default)]
+    pub location: Option<String>,
+    /// The profile that describes it; it also gives the class.
+    pub profile: String,
+    /// The name of the link it is reached by.
+    pub link: String,
+    /// Its Modbus unit id, 1 to 247; for a Modbus link only.
+    #[serde(default)]
+    pub unit: Option<u8>,
+    /// Its own topic, put where the profile says `{topic}`; for a broker only.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// Out of service: nothing is read, nothing is judged.
+    #[serde(default)]
+    pub disabled: bool,
+    /// Without a usable sample for this long its points are stale; three poll periods when absent.
+    #[serde(default)]
+    pub stale_after: Option<Duration>,
+}
+
+/// What this site has otherwise than a rule that comes along.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlarmOverride {
+    /// The id of the rule.
+    pub rule: String,
+    /// Only this asset's rule; give this or `class`.
+    #[serde(default)]
+    pub asset: Option<String>,
+    /// The rule of every asset of this class; give this or `asset`.
+    #[serde(default)]
+    pub class: Option<String>,
+    /// `false` takes the rule away.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Another priority.
+    #[serde(default)]
+    pub priority: Option<Priority>,
+    /// Another on-delay.
+    #[serde(default)]
+    pub on_delay: Option<Duration>,
+    /// Another off-delay.
+    #[serde(default)]
+    pub off_delay: Option<Duration>,
+    /// Another upper limit, in the point's unit.
+    #[serde(default)]
+    pub above: Option<f64>,
+    /// Another lower limit, in the point's unit.
+    #[serde(default)]
+    pub below: Option<f64>,
+    /// Another deadband, in the point's unit.
+    #[serde(default)]
+    pub deadband: Option<f64>,
+}
+
+fn yes() -> bool {
+    true
+}

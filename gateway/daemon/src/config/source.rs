@@ -1,0 +1,352 @@
+//! Reads one TOML file into a type and finds every fault on the way, not only the first.
+//!
+//! A wrong entry is reported, left out, and the rest read again; so that what stays can still be
+//! checked. The places of all entries are kept for later checks. Nothing is ever repaired silently.
+
+use super::fault::{Fault, Severity};
+use serde::de::DeserializeOwned;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
+
+/// More faults than anybody reads; beyond it a file is given up.
+const MOST_FAULTS: usize = 100;
+
+/// A TOML file with the places of its entries.
+pub(crate) struct Document<'t> {
+    file: PathBuf,
+    text: &'t str,
+    table: Spanned<DeTable<'t>>,
+}
+
+/// Reads `text`, as if it stood in `file`. Every fault goes to `faults`; `None` when too little is
+/// left to make a `T` of.
+pub(crate) fn read<'t, T: DeserializeOwned>(
+    file: &Path,
+    text: &'t str,
+    faults: &mut Vec<Fault>,
+) -> Option<(T, Document<'t>)> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut document = Document {
+        file: file.to_owned(),
+        text,
+        table,
+    };
+    for error in &errors {
+        let (what, remedy) = explain(error.message());
+        let span = error.span().unwrap_or(0..0);
+        faults.push(document.fault_at(span, what, remedy));
+    }
+    let mut left_out: Vec<(Range<usize>, String)> = Vec::new();
+    for _ in 0..MOST_FAULTS {
+        let error = match T::deserialize(Deserializer::from(document.table.clone())) {
+            Ok(value) => return Some((value, document)),
+            Err(error) => error,
+        };
+        let span = error.span().unwrap_or(0..0);
+        let missing = quoted_after(error.message(), "missing field ");
+        let caused = missing.is_some_and(|key| {
+            let entry = (span.clone(), key.to_owned());
+            left_out.contains(&entry)
+        });
+        if !caused {
+            let (what, remedy) = explain(error.message());
+            faults.push(document.fault_at(span.clone(), what, remedy));
+        }
+        let root = document.table.span();
+        left_out.push(leave_out_of_table(document.table.get_mut(), &root, &span)?);
+    }
+    None
+}
+
+impl Document<'_> {
+    /// A fault of the entry at `path`, keys and positions from the root; of the nearest one
+    /// around it when there is no such entry.
+    pub(crate) fn fault(
+        &self,
+        path: &[String],
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Fault {
+        self.fault_at(self.locate(path), what.into(), remedy.into())
+    }
+
+    fn fault_at(&self, span: Range<usize>, what: String, remedy: String) -> Fault {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let in_line = before.get(line_start..).unwrap_or_default();
+        Fault {
+            severity: Severity::Error,
+            file: self.file.clone(),
+            line: before.matches('\n').count() + 1,
+            column: in_line.chars().count() + 1,
+            what,
+            remedy,
+        }
+    }
+
+    fn locate(&self, path: &[String]) -> Range<usize> {
+        let mut span = 0..0;
+        let mut steps = path.iter();
+        let Some((key, mut value)) = steps
+            .next()
+            .and_then(|step| self.table.get_ref().get_key_value(step.as_str()))
+        else {
+            return span;
+        };
+        if !matches!(value.get_ref(), DeValue::Array(_)) || path.len() == 1 {
+            span = key.span();
+        }
+        for step in steps {
+            match value.get_ref() {
+                DeValue::Table(table) => {
+                    let Some((key, next)) = table.get_key_value(step.as_str()) else {
+                        return span;
+                    };
+                    (span, value) = (key.span(), next);
+                }
+                DeValue::Array(list) => {
+                    let Some(next) = step.parse().ok().and_then(|at: usize| list.get(at)) else {
+                        return span;
+                    };
+                    (span, value) = (next.span(), next);
+                }
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_) => return span,
+            }
+        }
+        span
+    }
+}
+
+/// Takes the deepest entry with exactly this place out; says of which table, and its key.
+fn leave_out_of_table(
+    table: &mut DeTable<'_>,
+    place: &Range<usize>,
+    span: &Range<usize>,
+) -> Option<(Range<usize>, String)> {
+    for (_, value) in table.iter_mut() {
+        let inner = value.span();
+        if let Some(done) = leave_out_of_value(value.get_mut(), &inner, span) {
+            return Some(done);
+        }
+    }
+    let here = |key: &Spanned<_>, value: &Spanned<_>| key.span() == *span || value.span() == *span;
+    let key = table
+        .iter()
+        .find(|(key, value)| here(key, value))?
+        .0
+        .clone();
+    table.remove(&key);
+    Some((place.clone(), key.into_inner().into_owned()))
+}
+
+fn leave_out_of_value(
+    value: &mut DeValue<'_>,
+    place: &Range<usize>,
+    span: &Range<usize>,
+) -> Option<(Range<usize>, String)> {
+    match value {
+        DeValue::Table(table) => leave_out_of_table(table, place, span),
+        DeValue::Array(list) => {
+            for value in list.iter_mut() {
+                let inner = value.span();
+                if let Some(done) = leave_out_of_value(value.get_mut(), &inner, span) {
+                    return Some(done);
+                }
+            }
+            let count = list.len();
+            let kept = list.iter().filter(|value| value.span() != *span);
+            *list = kept.cloned().collect();
+            (list.len() < count).then(|| (place.clone(), String::new()))
+        }
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => None,
+    }
+}
+
+/// What the parser says, in the words of this project: what is wrong, and what to write instead.
+fn explain(message: &str) -> (String, String) {
+    let message = message.lines().next().unwrap_or_default();
+    if let Some(key) = quoted_after(message, "unknown field ") {
+        if ["write", "writes", "writable", "command", "control"].contains(&key) {
+            return (
+                format!("\"{key}\" is not allowed: Zhiban only reads"),
+                "take it out; life-safety equipment is never commanded from here".to_owned(),
+            );
+        }
+        return (
+            format!("key \"{key}\" is not known here"),
+            choice(message, key),
+        );
+    }
+    if let Some(key) = quoted_after(message, "unknown variant ") {
+        return (format!("\"{key}\" is not known here"), choice(message, key));
+    }
+    if let Some(key) = quoted_after(message, "missing field ") {
+        return (format!("\"{key}\" is missing"), format!("add {key} = …"));
+    }
+    if let Some(key) = quoted_after(message, "duplicate field ") {
+        return (format!("\"{key}\" is given twice"), "keep one".to_owned());
+    }
+    for start in ["invalid type: ", "invalid value: ", "invalid length "] {
+        let rest = message.strip_prefix(start);
+        if let Some((found, wanted)) = rest.and_then(|rest| rest.split_once(", expected ")) {
+            let (found, wanted) = (found.replace('`', ""), plain_type(wanted));
+            return (
+                format!("{found} can't stand here"),
+                format!("write {wanted}"),
+            );
+        }
+    }
+    if message.starts_with("data did not match any variant") {
+        let remedy = "write true, false, a number or a text in quotes";
+        return (
+            "a value of this kind can't stand here".to_owned(),
+            remedy.to_owned(),
+        );
+    }
+    if message == "duplicate key" {
+        let remedy = "keep one, or give the other its own name";
+        return ("this key is given twice".to_owned(), remedy.to_owned());
+    }
+    match message.split_once("; ") {
+        Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),
+        None => (message.to_owned(), "correct what stands here".to_owned()),
+    }
+}
+
+fn quoted_after<'m>(message: &'m str, start: &str) -> Option<&'m str> {
+    let rest = message.strip_prefix(start)?.strip_prefix('`')?;
+    rest.split_once('`').map(|(key, _)| key)
+}
+
+fn choice(message: &str, wrong: &str) -> String {
+    let known: Vec<&str> = message
+        .split_once("expected ")
+        .map_or("", |(_, list)| list)
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .collect();
+    let near = known
+        .iter()
+        .map(|key| (distance(wrong, key), *key))
+        .min()
+        .filter(|(steps, key)| *steps <= 2 && *steps < key.chars().count());
+    match (near, known.as_slice()) {
+        (Some((_, key)), _) => format!("write {key}"),
+        (None, []) => "take it out".to_owned(),
+        (None, _) => format!("take it out, or write one of: {}", known.join(", ")),
+    }
+}
+
+/// How many letters must be put in, taken out or changed to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (b, above) in other.iter().zip(row.iter_mut().skip(1)) {
+            let cost = (diagonal + usize::from(a != *b))
+                .min(*above + 1)
+                .min(left + 1);
+            diagonal = std::mem::replace(above, cost);
+            left = cost;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+fn plain_type(wanted: &str) -> String {
+    match wanted {
+        "a string" | "string" => "a text in quotes".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "u8" => "a whole number from 0 to 255".to_owned(),
+        "u16" => "a whole number from 0 to 65535".to_owned(),
+        "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
+        "i64" => "a whole number".to_owned(),
+        "f64" => "a number".to_owned(),
+        "a sequence" => "a list in square brackets".to_owned(),
+        "a map" => "a table in curly brackets".to_owned(),
+        _ => match wanted.strip_prefix("struct ") {
+            Some(_) => "a table in curly brackets".to_owned(),
+            None => wanted.replace('`', "\""),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        name: String,
+        #[serde(default)]
+        item: Vec<Item>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Item {
+        unit: u8,
+    }
+
+    fn faults(text: &str) -> Vec<String> {
+        let mut faults = Vec::new();
+        read::<Outer>(Path::new("f.toml"), text, &mut faults);
+        faults.sort_by(Fault::place_order);
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_fault_of_a_file_is_found() {
+        let text =
+            "nmae = 1\nname = 2\n[[item]]\nunit = 300\n[[item]]\nunit = 3\nx = 1\n[[item]]\n";
+        assert_eq!(
+            faults(text),
+            [
+                "f.toml:1:1: key \"nmae\" is not known here; write name",
+                "f.toml:2:8: integer 2 can't stand here; write a text in quotes",
+                "f.toml:4:8: integer 300 can't stand here; write a whole number from 0 to 255",
+                "f.toml:7:1: key \"x\" is not known here; take it out, or write one of: unit",
+                "f.toml:8:1: \"unit\" is missing; add unit = …",
+            ]
+        );
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let found = faults("name = { \"水泵\" = 1, b = }\n");
+        assert!(
+            found.iter().any(|line| line.starts_with("f.toml:1:24:")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_left_can_still_be_placed() {
+        let mut faults = Vec::new();
+        let text = "name = \"a\"\n[[item]]\nunit = 1\n[[item]]\nunit = 2\n";
+        let (_, document) = read::<Outer>(Path::new("f"), text, &mut faults).unwrap();
+        let path = ["item", "1", "unit"].map(str::to_owned);
+        let fault = document.fault(&path, "w", "r");
+        assert_eq!((fault.line, fault.column), (5, 1));
+        let path = ["item", "1", "none"].map(str::to_owned);
+        assert_eq!(document.fault(&path, "w", "r").line, 4);
+    }
+}
