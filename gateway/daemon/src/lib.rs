@@ -7,5 +7,6 @@ pub mod channels;
 pub mod config;
 pub mod drivers;
 pub mod engine;
+pub mod health;
 pub mod history;
 pub mod journal;

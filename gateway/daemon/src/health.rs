@@ -1,0 +1,73 @@
+//! How the gateway itself is: one board that every part writes its own line on.
+//!
+//! Reading it is cheap and never waits for a part.
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use zhiban_dashboard::ports::{Check, Health};
+
+/// The board.
+#[derive(Debug)]
+pub struct Board {
+    checks: Mutex<BTreeMap<String, Check>>,
+    metrics: Option<PrometheusHandle>,
+}
+
+/// The process has one recorder, however many gateways a test starts in it.
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+impl Default for Board {
+    fn default() -> Self {
+        let metrics = RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().ok());
+        Self {
+            checks: Mutex::default(),
+            metrics: metrics.clone(),
+        }
+    }
+}
+
+impl Board {
+    /// Writes one line: whether a part works, whether the gateway needs it, and a word on it.
+    pub fn set(&self, name: &str, ok: bool, critical: bool, detail: impl Into<String>) {
+        let check = Check {
+            name: name.to_owned(),
+            ok,
+            critical,
+            detail: detail.into(),
+        };
+        metrics::gauge!("zhiban_check_ok", "check" => check.name.clone())
+            .set(f64::from(u8::from(ok)));
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = checks.insert(check.name.clone(), check.clone());
+        if before.is_some_and(|before| before.ok != ok) || !ok {
+            tracing::info!(
+                check = check.name,
+                ok,
+                detail = check.detail,
+                "a part of the gateway"
+            );
+        }
+    }
+
+    /// Keeps histograms from growing; to be called every few seconds.
+    pub fn upkeep(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.run_upkeep();
+        }
+    }
+}
+
+impl Health for Board {
+    fn checks(&self) -> Vec<Check> {
+        let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        checks.values().cloned().collect()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics
+            .as_ref()
+            .map(PrometheusHandle::render)
+            .unwrap_or_default()
+    }
+}
