@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
@@ -40,6 +40,8 @@ pub struct BuildingOptions {
     pub rtu: SocketAddr,
     /// What the gateway before the units needs for each request.
     pub turnaround: Duration,
+    /// How late the answers of a unit under `unit-late` come.
+    pub late: Duration,
     /// Where the control port is; loopback only.
     pub control: SocketAddr,
     /// The broker for the assets on MQTT.
@@ -78,6 +80,7 @@ impl Default for BuildingOptions {
             modbus: free,
             rtu: free,
             turnaround: Duration::from_millis(5),
+            late: Duration::from_millis(1500),
             control: free,
             mqtt: MqttChoice::Embedded(free),
             script: None,
@@ -174,9 +177,11 @@ impl Shared {
     }
 }
 
-/// A running building.
+/// A running building. Dropping it ends its tasks too, but only [`Building::stop`] waits for them.
 pub struct Building {
     shared: Arc<Shared>,
+    /// Ends the tasks when the building is dropped.
+    _end: DropGuard,
     modbus: SocketAddr,
     rtu: SocketAddr,
     control: SocketAddr,
@@ -215,6 +220,7 @@ pub async fn start(options: BuildingOptions) -> Result<Building, SimError> {
     });
     let mut building = Building {
         shared: Arc::clone(&shared),
+        _end: shared.cancel.clone().drop_guard(),
         modbus,
         rtu,
         control,
@@ -224,7 +230,7 @@ pub async fn start(options: BuildingOptions) -> Result<Building, SimError> {
         building.stop().await;
         return Err(refusal);
     }
-    let gateway = Gateway::new(Arc::clone(&shared), options.turnaround);
+    let gateway = Gateway::new(Arc::clone(&shared), options.turnaround, options.late);
     let tracker = &shared.tracker;
     tracker.spawn(Arc::clone(&gateway).listen(modbus_listener, Framing::Tcp));
     tracker.spawn(gateway.listen(rtu_listener, Framing::Rtu));

@@ -18,7 +18,6 @@ use crate::building::Shared;
 /// What a gateway says about a unit that it doesn't have.
 const TARGET_FAILED: u8 = 0x0B;
 const SLOW: Duration = Duration::from_millis(800);
-const LATE: Duration = Duration::from_millis(1500);
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 256;
@@ -29,6 +28,7 @@ const ANSWER_QUEUE: usize = 64;
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
     turnaround: Duration,
+    late: Duration,
     /// Held while a request is on the line.
     line: Mutex<()>,
     connections: Arc<Semaphore>,
@@ -36,11 +36,12 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Returns a gateway whose line needs `turnaround` for each request.
-    pub(crate) fn new(shared: Arc<Shared>, turnaround: Duration) -> Arc<Self> {
+    /// Returns a gateway whose line needs `turnaround` for each request, and whose late units are `late` late.
+    pub(crate) fn new(shared: Arc<Shared>, turnaround: Duration, late: Duration) -> Arc<Self> {
         Arc::new(Self {
             shared,
             turnaround,
+            late,
             line: Mutex::new(()),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             delayed: Arc::new(Semaphore::new(MAX_DELAYED)),
@@ -116,7 +117,7 @@ impl Gateway {
         let bytes = frame::encode(framing, request.transaction, reply);
         let delay = match behaviour {
             Behaviour::Slow => SLOW,
-            Behaviour::Late => LATE,
+            Behaviour::Late => self.late,
             Behaviour::Normal | Behaviour::Silent | Behaviour::Garbage => {
                 // A full queue is a client that doesn't read; its answers are lost, as on a line.
                 if !bytes.is_empty() && answers.try_send(bytes).is_err() {

@@ -11,7 +11,7 @@ use rumqttd::{ConnectionSettings, LinkType, Router, RouterConfig, Server, Server
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
 use crate::building::Shared;
@@ -28,7 +28,8 @@ pub(crate) struct Broker {
     address: SocketAddr,
     private: SocketAddr,
     listener: Arc<Mutex<Option<TcpListener>>>,
-    cancel: CancellationToken,
+    /// Ends the broker's thread when it is dropped.
+    end: DropGuard,
     ended: oneshot::Receiver<String>,
 }
 
@@ -48,20 +49,18 @@ impl Broker {
             let private = free_port().await.map_err(refused)?;
             let cancel = CancellationToken::new();
             let ended = run_thread(private, cancel.clone())?;
+            let end = cancel.drop_guard();
             match until_up(private, ended).await {
                 Ok(ended) => {
                     return Ok(Self {
                         address,
                         private,
                         listener: Arc::new(Mutex::new(Some(listener))),
-                        cancel,
+                        end,
                         ended,
                     });
                 }
-                Err(why) => {
-                    cancel.cancel();
-                    reason = why;
-                }
+                Err(why) => reason = why,
             }
         }
         Err(SimError::Broker(reason))
@@ -93,7 +92,7 @@ impl Broker {
 
     /// Ends the broker's thread.
     pub(crate) async fn stop(self) {
-        self.cancel.cancel();
+        drop(self.end);
         if timeout(STOP_LIMIT, self.ended).await.is_err() {
             debug!("the broker's thread is still busy");
         }

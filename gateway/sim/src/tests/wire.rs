@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::modbus::frame::crc;
+use crate::modbus::frame::{Framing, Parsed, crc, parse};
+use crate::rng::Rng;
 use crate::{Building, BuildingOptions, MqttChoice, start};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -209,4 +210,35 @@ async fn stop_closes_the_ports() {
         0
     );
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_dropped_building_ends() {
+    let building = building(&[]).await;
+    let mut open = connect(building.modbus_addr()).await;
+    drop(building);
+    assert_eq!(
+        timeout(LIMIT, open.read(&mut [0; 8]))
+            .await
+            .unwrap()
+            .unwrap_or(0),
+        0
+    );
+}
+
+#[test]
+fn no_bytes_upset_the_parser() {
+    let mut rng = Rng::new(1, 1);
+    for _ in 0..100_000 {
+        let length = rng.below(24);
+        let mut bytes: Vec<u8> = (0..length).map(|_| rng.next() as u8).collect();
+        if rng.below(2) == 0 && length > 6 {
+            bytes[2..6].copy_from_slice(&[0, 0, 0, 6]);
+        }
+        for framing in [Framing::Tcp, Framing::Rtu] {
+            if let Parsed::Request(_, used) = parse(framing, &bytes) {
+                assert!((1..=bytes.len()).contains(&used));
+            }
+        }
+    }
 }
