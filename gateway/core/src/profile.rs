@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod decode;
+pub mod plan;
 
 use crate::model::{AssetId, Meaning, Point, PointKind};
 use crate::text::Text;
@@ -65,6 +66,16 @@ pub struct ModbusSettings {
     /// How often each poll class is read.
     #[serde(default)]
     pub poll: PollPeriods,
+}
+
+impl Default for ModbusSettings {
+    fn default() -> Self {
+        Self {
+            max_registers: most_registers(),
+            max_gap: usual_gap(),
+            poll: PollPeriods::default(),
+        }
+    }
 }
 
 fn most_registers() -> u16 {
@@ -264,6 +275,21 @@ pub struct RegisterRow {
     pub inverted: bool,
 }
 
+impl RegisterRow {
+    /// How many registers the value takes; for a coil or discrete input 1 bit.
+    pub fn words(&self) -> u16 {
+        if matches!(self.table, Table::Coil | Table::Discrete) {
+            return 1;
+        }
+        match self.data_type {
+            DataType::Bool | DataType::I16 | DataType::U16 | DataType::Bcd16 => 1,
+            DataType::I32 | DataType::U32 | DataType::F32 | DataType::Bcd32 => 2,
+            DataType::I64 | DataType::U64 | DataType::F64 => 4,
+            DataType::String => self.length,
+        }
+    }
+}
+
 /// A table of a Modbus device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -416,3 +442,6 @@ impl Profile {
         })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
