@@ -3,8 +3,37 @@
 //! One writer, one transaction a step, every step durable on disk before `commit` returns.
 //! A record that was committed is never changed away or lost by a later start.
 
-use zhiban_core::{Effect, Timestamp};
+mod archive;
+pub(crate) mod cell;
+mod error;
+mod maintain;
+pub(crate) mod read;
+mod restore;
+mod store;
+#[cfg(test)]
+pub(crate) mod tests;
+mod write;
 
+pub use error::JournalError;
+pub use restore::Unconfigured;
+pub use store::Store;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use zhiban_core::{Effect, Model, Timestamp};
+
+/// The record store of a running gateway.
+#[derive(Debug)]
+pub struct Journal {
+    store: Store,
+    model: Arc<Model>,
+    unconfigured: Unconfigured,
+    /// Dead letters since the oldest were last looked for.
+    dead_letters: AtomicU64,
+    /// Held locked: two gateways on one file would each raise their own orders.
+    _lock: File,
+}
 /// Everything that must become durable together.
 #[derive(Debug, Default)]
 pub struct Step {
@@ -60,4 +89,9 @@ pub struct DeadLetter {
     pub payload: Vec<u8>,
     /// Why it could not be decoded.
     pub reason: String,
+}
+
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    chrono::Utc::now().into()
 }

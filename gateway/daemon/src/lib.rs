@@ -3,6 +3,7 @@
 //! This crate touches the world. It decides nothing about alarms or orders: core does.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod accounts;
 pub mod channels;
 pub mod config;
 pub mod drivers;

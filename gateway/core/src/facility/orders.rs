@@ -242,7 +242,12 @@ impl Facility {
     /// Takes an order from the journal into memory.
     pub(super) fn remember(&mut self, order: WorkOrder, now: Timestamp) {
         let no = order.no.clone();
-        if order.kind == WorkOrderKind::Corrective && !order.fault_family.is_empty() {
+        // An order that was dropped takes no repeats, before a restart or after it.
+        let takes_repeats = !order.status.is_over() || order.status == WorkOrderStatus::Closed;
+        if takes_repeats
+            && order.kind == WorkOrderKind::Corrective
+            && !order.fault_family.is_empty()
+        {
             self.families
                 .insert((order.asset, order.fault_family.clone()), no.clone());
         }

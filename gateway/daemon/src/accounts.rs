@@ -1,0 +1,251 @@
+//! Who may come in: accounts, sessions, API tokens and the one-time set-up.
+//!
+//! Passwords are kept as argon2id, every other secret as SHA-256; none is ever logged.
+
+mod admin;
+mod password;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+pub use admin::{AccountError, AccountRow, TokenRow};
+
+use crate::journal::read::Reader;
+use crate::journal::{JournalError, Store};
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use password::Passwords;
+use secret::{hash, random};
+use std::sync::Arc;
+use zhiban_core::{Duration, Timestamp};
+use zhiban_dashboard::ports::{Identity, Person, SetupRefused, Unavailable};
+
+/// A session ends at the latest after this: one long shift.
+pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(12 * 3600);
+/// A session that is not used for so long ends.
+const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// "Last used" is written at most this often, so that reading a page writes nothing.
+const SEEN_EVERY: Duration = Duration::from_secs(60);
+/// The set-up token is good for this long and for this many wrong tries.
+const SETUP_LIFE: Duration = Duration::from_secs(30 * 60);
+const SETUP_TRIES: i64 = 5;
+/// An API token begins like this, so that leak scanners know it.
+const TOKEN_PREFIX: &str = "zb_";
+
+/// Accounts, sessions and tokens in `core.db`.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    store: Store,
+    passwords: Arc<Passwords>,
+}
+
+impl Accounts {
+    /// The accounts of an open store.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            passwords: Arc::new(Passwords::default()),
+        }
+    }
+
+    async fn open_session(
+        &self,
+        user: String,
+        password: String,
+        now: Timestamp,
+    ) -> Result<Option<String>, AccountError> {
+        let one = "select password from account where name = $1 and disabled_at is null";
+        let one = sqlx::query(one).bind(&user);
+        let row = one.fetch_optional(self.store.readers()).await.map_err(JournalError::from)?;
+        let known = row.map(|row| Reader::new("account", &row).text("password")).transpose()?;
+        // An unknown user takes as long as a wrong password.
+        if !self.passwords.verify(password, known).await? {
+            metrics::counter!("zhiban_sign_ins_total", "outcome" => "refused").increment(1);
+            return Ok(None);
+        }
+        let secret = random(32)?;
+        self.write(
+            "insert into session (hash, account, created_at, seen_at) values ($1, $2, $3, $3)",
+            |query| query.bind(hash(&secret)).bind(user).bind(now.millis()),
+        )
+        .await?;
+        metrics::counter!("zhiban_sign_ins_total", "outcome" => "done").increment(1);
+        Ok(Some(secret))
+    }
+
+    async fn of_session(
+        &self,
+        secret: String,
+        now: Timestamp,
+    ) -> Result<Option<Identity>, AccountError> {
+        let hash = hash(&secret);
+        let one = sqlx::query(
+            "select a.name as name, a.display_name as display_name, s.seen_at as seen_at \
+             from session s join account a on a.name = s.account \
+             where s.hash = $1 and s.seen_at > $2 and s.created_at > $3 and a.disabled_at is null",
+        );
+        let one = one
+            .bind(&hash)
+            .bind((now - SESSION_IDLE).millis())
+            .bind((now - SESSION_LIFE).millis());
+        let row = one.fetch_optional(self.store.readers()).await.map_err(JournalError::from)?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let read = Reader::new("session", &row);
+        if now.since(read.at("seen_at")?) >= SEEN_EVERY {
+            let sql = "update session set seen_at = $1 where hash = $2";
+            self.write(sql, |query| query.bind(now.millis()).bind(hash)).await?;
+        }
+        Ok(Some(Identity {
+            user: read.text("name")?,
+            display_name: read.text("display_name")?,
+            session: true,
+        }))
+    }
+
+    async fn of_token(
+        &self,
+        secret: String,
+        now: Timestamp,
+    ) -> Result<Option<Identity>, AccountError> {
+        if !secret.starts_with(TOKEN_PREFIX) {
+            return Ok(None);
+        }
+        let one = sqlx::query("select name, last_used_at from token where hash = $1");
+        let one = one.bind(hash(&secret)).fetch_optional(self.store.readers());
+        let Some(row) = one.await.map_err(JournalError::from)? else {
+            return Ok(None);
+        };
+        let read = Reader::new("token", &row);
+        let name = read.text("name")?;
+        let used = read.maybe_at("last_used_at")?;
+        if used.is_none_or(|used| now.since(used) >= SEEN_EVERY) {
+            let sql = "update token set last_used_at = $1 where name = $2";
+            let bound = name.clone();
+            self.write(sql, |query| query.bind(now.millis()).bind(bound)).await?;
+        }
+        Ok(Some(Identity {
+            display_name: name.clone(),
+            user: name,
+            session: false,
+        }))
+    }
+
+    async fn first_account(
+        &self,
+        token: String,
+        user: String,
+        password: String,
+    ) -> Result<Result<(), SetupRefused>, AccountError> {
+        if !self.is_empty().await? {
+            return Ok(Err(SetupRefused::Done));
+        }
+        let now = crate::journal::now();
+        if !self.take_setup_try(&token, now).await? {
+            return Ok(Err(SetupRefused::Token));
+        }
+        match self.add_user(&user, &user, password).await {
+            Ok(()) => {}
+            Err(AccountError::Name) => return Ok(Err(SetupRefused::User)),
+            Err(AccountError::Password) => return Ok(Err(SetupRefused::Password)),
+            Err(AccountError::Exists(_)) => return Ok(Err(SetupRefused::Done)),
+            Err(other) => return Err(other),
+        }
+        self.write("delete from setup", |query| query).await?;
+        Ok(Ok(()))
+    }
+
+    /// Whether the set-up token is right; every wrong one is counted before it is answered.
+    async fn take_setup_try(&self, token: &str, now: Timestamp) -> Result<bool, AccountError> {
+        let right = sqlx::query(
+            "select id from setup where hash = $1 and created_at > $2 and tries < $3",
+        );
+        let right = right
+            .bind(hash(token))
+            .bind((now - SETUP_LIFE).millis())
+            .bind(SETUP_TRIES);
+        let found = right.fetch_optional(self.store.readers()).await.map_err(JournalError::from)?;
+        if found.is_none() {
+            self.write("update setup set tries = tries + 1", |query| query).await?;
+        }
+        Ok(found.is_some())
+    }
+}
+
+fn unavailable(error: AccountError) -> Unavailable {
+    let mut why = error.to_string();
+    if let AccountError::Store(error) = &error {
+        why = error.chain();
+    }
+    Unavailable {
+        what: "accounts",
+        why,
+    }
+}
+
+impl zhiban_dashboard::ports::Accounts for Accounts {
+    fn sign_in(
+        &self,
+        user: String,
+        password: String,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Option<String>, Unavailable>> {
+        let opened = self.open_session(user, password, now.into());
+        opened.map(|result| result.map_err(unavailable)).boxed()
+    }
+
+    fn session(
+        &self,
+        secret: String,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Option<Identity>, Unavailable>> {
+        let found = self.of_session(secret, now.into());
+        found.map(|result| result.map_err(unavailable)).boxed()
+    }
+
+    fn sign_out(&self, secret: String) -> BoxFuture<'_, Result<(), Unavailable>> {
+        let ended = async move {
+            let sql = "delete from session where hash = $1";
+            self.write(sql, |query| query.bind(hash(&secret))).await
+        };
+        ended.map(|result| result.map_err(unavailable)).boxed()
+    }
+
+    fn token(
+        &self,
+        secret: String,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Option<Identity>, Unavailable>> {
+        let found = self.of_token(secret, now.into());
+        found.map(|result| result.map_err(unavailable)).boxed()
+    }
+
+    fn people(&self) -> BoxFuture<'_, Result<Vec<Person>, Unavailable>> {
+        let people = async {
+            let rows = self.users().await?.into_iter();
+            let active = rows.filter(|row| row.disabled_at.is_none());
+            let people = active.map(|row| Person {
+                user: row.name,
+                display_name: row.display_name,
+            });
+            Ok(people.collect())
+        };
+        people.map(|result| result.map_err(unavailable)).boxed()
+    }
+
+    fn needs_setup(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        self.is_empty().map(|result| result.map_err(unavailable)).boxed()
+    }
+
+    fn set_up(
+        &self,
+        token: String,
+        user: String,
+        password: String,
+    ) -> BoxFuture<'_, Result<Result<(), SetupRefused>, Unavailable>> {
+        let made = self.first_account(token, user, password);
+        made.map(|result| result.map_err(unavailable)).boxed()
+    }
+}

@@ -1,0 +1,122 @@
+//! Why the record store does not work, in classes that the engine and people can act on.
+//!
+//! An error never holds the content of a record.
+
+use std::path::PathBuf;
+
+/// Why `core.db` cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The folder cannot be written.
+    #[error(
+        "the data folder {folder} cannot be written ({error}); make it writable for the gateway's user, or choose another data folder",
+        folder = folder.display()
+    )]
+    Unwritable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Another gateway works on it.
+    #[error(
+        "{file} is in use by another gateway; stop that one, or give this one its own data folder",
+        file = .0.display()
+    )]
+    InUse(PathBuf),
+    /// The file is damaged. Nothing in it was changed.
+    #[error(
+        "{file} is damaged ({what}); nothing in it was changed. Restore it from a backup, or move it away to start with an empty one",
+        file = file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// A newer program has changed its tables.
+    #[error(
+        "{file} was written by a newer version of this program (tables {found}, known here up to {known}); nothing in it was changed. Start that version, or restore the backup made before it",
+        file = file.display()
+    )]
+    Newer {
+        /// The file.
+        file: PathBuf,
+        /// The version of its tables.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// Somebody else is writing; trying again helps.
+    #[error("the record store is busy")]
+    Busy(#[source] sqlx::Error),
+    /// There is no room.
+    #[error("there is no room left for records; free space on the disk of the data folder")]
+    Full(#[source] sqlx::Error),
+    /// The disk fails.
+    #[error("the disk of the data folder fails")]
+    Io(#[source] sqlx::Error),
+    /// The file became damaged while it was in use.
+    #[error("the record store is damaged; stop the gateway and restore a backup")]
+    Corrupt(#[source] sqlx::Error),
+    /// Two records claim the same place: a fault of this program.
+    #[error("a record contradicts another one")]
+    Conflict(#[source] sqlx::Error),
+    /// Everything else.
+    #[error("the record store failed")]
+    Other(#[source] sqlx::Error),
+    /// A row that this program cannot read.
+    #[error("{table} {key} cannot be read: {what}")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// Which row.
+        key: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl JournalError {
+    /// Whether the connection it happened on must not be used again: what it believes may be wrong.
+    pub(crate) fn poisons(&self) -> bool {
+        matches!(self, JournalError::Io(_) | JournalError::Corrupt(_))
+    }
+
+    /// The message with all its causes, for the log.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}
+
+impl From<sqlx::Error> for JournalError {
+    fn from(error: sqlx::Error) -> Self {
+        let primary = primary_code(&error);
+        match primary {
+            Some(5 | 6) => Self::Busy(error),
+            Some(8 | 10 | 14) => Self::Io(error),
+            Some(13) => Self::Full(error),
+            Some(11 | 26) => Self::Corrupt(error),
+            Some(19) => Self::Conflict(error),
+            Some(_) | None => match error {
+                sqlx::Error::PoolTimedOut => Self::Busy(error),
+                sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Self::Io(error),
+                other => Self::Other(other),
+            },
+        }
+    }
+}
+
+/// SQLite's primary result code; extended codes keep it in their low byte.
+fn primary_code(error: &sqlx::Error) -> Option<i64> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.parse::<i64>().ok()? & 0xff)
+}

@@ -1,0 +1,159 @@
+//! What the journal knew when the gateway starts: from rows to the records of the facility.
+//!
+//! Rows whose asset or rule is no longer configured stay where they are and are counted.
+
+use super::read::{Reader, order_row};
+use super::{InboxKey, Journal, JournalError, Store};
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use zhiban_core::facility::Records;
+use zhiban_core::{Duration, Model, Timestamp};
+
+/// So many messages are remembered.
+pub(super) const INBOX_ROWS: i64 = 200_000;
+/// For so long.
+pub(super) const INBOX_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// Open records that the configuration no longer has a place for. They stay in the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unconfigured {
+    /// Open alarms.
+    pub alarms: usize,
+    /// Open orders.
+    pub work_orders: usize,
+}
+
+impl Journal {
+    /// Opens the record store and reads what the facility must know.
+    ///
+    /// # Errors
+    /// See [`JournalError`]; the file is never changed when it is refused.
+    pub async fn open(
+        file: &Path,
+        model: Arc<Model>,
+        now: Timestamp,
+    ) -> Result<(Self, Records), JournalError> {
+        let store = Store::open(file).await?;
+        let mut journal = Self {
+            _lock: lock(store.file())?,
+            store,
+            model,
+            unconfigured: Unconfigured::default(),
+            dead_letters: AtomicU64::new(0),
+        };
+        let mut records = Records::default();
+        journal.restore_alarms(&mut records).await?;
+        journal.restore_orders(&mut records, now).await?;
+        let unconfigured = journal.unconfigured;
+        if unconfigured != Unconfigured::default() {
+            tracing::warn!(
+                alarms = unconfigured.alarms,
+                work_orders = unconfigured.work_orders,
+                "open records belong to assets or rules that are no longer configured; they stay in the archive"
+            );
+        }
+        Ok((journal, records))
+    }
+
+    /// The open file, for accounts and the outbox.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What the building is.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Open records that the configuration had no place for at start.
+    pub fn unconfigured(&self) -> Unconfigured {
+        self.unconfigured
+    }
+
+    async fn restore_alarms(&mut self, records: &mut Records) -> Result<(), JournalError> {
+        let open = "select * from alarm where state <> 'normal' order by id";
+        for row in sqlx::query(open).fetch_all(self.store.readers()).await? {
+            match self.alarm(&row)? {
+                Some(alarm) => records.alarms.push(alarm),
+                None => self.unconfigured.alarms += 1,
+            }
+        }
+        let last = "select coalesce(max(id), 0) as id from alarm";
+        let row = sqlx::query(last).fetch_one(self.store.readers()).await?;
+        records.last_alarm = Reader::new("alarm", &row).alarm_id("id")?.0;
+        Ok(())
+    }
+
+    async fn restore_orders(
+        &mut self,
+        records: &mut Records,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let known = sqlx::query(
+            "select * from work_order where status not in ('closed', 'rejected', 'cancelled') \
+             or closed_at > $1 order by id",
+        );
+        let window = now - self.model.policy.reopen_window;
+        let rows = known.bind(window.millis()).fetch_all(self.store.readers()).await?;
+        for row in rows {
+            let found = order_row(&self.model, &row)?;
+            if self.model.asset_by_code(&found.asset).is_some() {
+                records.work_orders.push(found.order);
+            } else if !found.order.status.is_over() {
+                self.unconfigured.work_orders += 1;
+            }
+        }
+        let last = "select id, no from work_order order by id desc limit 1";
+        let row = sqlx::query(last).fetch_optional(self.store.readers()).await?;
+        if let Some(row) = row {
+            records.last_work_order = Reader::new("work_order", &row).maybe_order("no")?;
+        }
+        Ok(())
+    }
+
+    /// The messages received lately, oldest first, so that a second copy is known.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn recent_inbox(&self, now: Timestamp) -> Result<Vec<InboxKey>, JournalError> {
+        let query = sqlx::query(
+            "select id, hash from inbox where at >= $1 \
+             and id > (select coalesce(max(id), 0) from inbox) - $2 order by id",
+        );
+        let query = query.bind((now - INBOX_AGE).millis()).bind(INBOX_ROWS);
+        let rows = query.fetch_all(self.store.readers()).await?;
+        let mut keys = Vec::with_capacity(rows.len());
+        for row in rows {
+            let bytes = Reader::new("inbox", &row).bytes("hash")?;
+            let hash = <[u8; 16]>::try_from(bytes).map_err(|bytes| JournalError::Row {
+                table: "inbox",
+                key: "hash".to_owned(),
+                what: format!("{} bytes instead of 16", bytes.len()),
+            })?;
+            keys.push(InboxKey { hash, unique: true });
+        }
+        Ok(keys)
+    }
+}
+
+/// Locks the file `core.db.lock`; the system gives it free when the process ends, however it ends.
+fn lock(database: &Path) -> Result<File, JournalError> {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    let unwritable = |error| JournalError::Unwritable {
+        folder: database.to_owned(),
+        error,
+    };
+    let file = File::create(name).map_err(unwritable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse(database.to_owned())),
+        // A file system without locks: better unlocked than not started.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(%error, "the data folder cannot be locked");
+            Ok(file)
+        }
+    }
+}

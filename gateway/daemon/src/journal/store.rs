@@ -1,0 +1,182 @@
+//! Opens `core.db`: checks it, brings its tables up to date, and holds the connections.
+//!
+//! One connection writes; readers have their own. A file that is damaged or newer is refused
+//! before anything in it is changed.
+
+use super::JournalError;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Row, Transaction};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The tables, one file a version; the first is version 1.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/core/0001_records.sql")];
+/// How long a writer waits for a writer in another process.
+const BUSY: Duration = Duration::from_secs(5);
+/// How many questions are answered at once.
+const READERS: u32 = 4;
+
+/// An open `core.db`. Clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    file: Arc<PathBuf>,
+    writer: AnyPool,
+    readers: AnyPool,
+}
+
+impl Store {
+    /// Opens the file, making it and its folder when they are not there.
+    ///
+    /// # Errors
+    /// The folder cannot be written, the file is damaged, or a newer program wrote it.
+    pub async fn open(file: &Path) -> Result<Self, JournalError> {
+        prepare_folder(file)?;
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        refuse_damaged(&file).await?;
+        sqlx::any::install_default_drivers();
+        let writer = pool(&file, "rw", 1).await?;
+        let store = Self {
+            readers: pool(&file, "ro", READERS).await?,
+            writer,
+            file: Arc::new(file),
+        };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Where questions are asked.
+    pub(crate) fn readers(&self) -> &AnyPool {
+        &self.readers
+    }
+
+    /// The one writer, inside a transaction; waits for whoever writes now.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, sqlx::Any>, JournalError> {
+        Ok(self.writer.begin_with("begin immediate").await?)
+    }
+
+    /// The one writer itself, for those that must be able to close it.
+    pub(crate) async fn writer(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Any>, JournalError> {
+        Ok(self.writer.acquire().await?)
+    }
+
+    /// Ends all connections; what was committed is on disk with or without this.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    async fn migrate(&self) -> Result<(), JournalError> {
+        let mut transaction = self.begin().await?;
+        let create = "create table if not exists schema_version (version integer primary key)";
+        sqlx::query(create).execute(&mut *transaction).await?;
+        let newest = "select max(version) as version from schema_version";
+        let row = sqlx::query(newest).fetch_one(&mut *transaction).await?;
+        let found = row.try_get::<Option<i64>, _>("version")?.unwrap_or(0);
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        if found > known {
+            let file = self.file.to_path_buf();
+            return Err(JournalError::Newer { file, found, known });
+        }
+        for (sql, version) in MIGRATIONS.iter().zip(1_i64..) {
+            if version > found {
+                sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
+                let mark = sqlx::query("insert into schema_version (version) values ($1)");
+                mark.bind(version).execute(&mut *transaction).await?;
+            }
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+fn prepare_folder(file: &Path) -> Result<(), JournalError> {
+    let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let unwritable = |error| JournalError::Unwritable {
+        folder: folder.to_owned(),
+        error,
+    };
+    std::fs::create_dir_all(folder).map_err(unwritable)?;
+    // SQLite needs the folder itself, for its log beside the file.
+    let probe = folder.join(".zhiban-write-test");
+    File::create(&probe).map_err(unwritable)?;
+    std::fs::remove_file(&probe).map_err(unwritable)?;
+    if file.exists() {
+        File::options().write(true).open(file).map_err(unwritable)?;
+    }
+    Ok(())
+}
+
+/// Reads the whole structure of the file without being able to change it.
+async fn refuse_damaged(file: &Path) -> Result<(), JournalError> {
+    let options = SqliteConnectOptions::new().filename(file).busy_timeout(BUSY);
+    if file.exists() {
+        let check = async {
+            let mut connection = options.clone().read_only(true).connect().await?;
+            let check = sqlx::query("pragma quick_check(1)");
+            let found: String = check.fetch_one(&mut connection).await?.try_get(0)?;
+            connection.close().await?;
+            Ok::<_, sqlx::Error>(found)
+        };
+        let what = match check.await {
+            Ok(found) if found == "ok" => None,
+            Ok(found) => Some(found),
+            Err(error) => match JournalError::from(error) {
+                JournalError::Corrupt(error) => Some(error.to_string()),
+                other => return Err(other),
+            },
+        };
+        if let Some(what) = what {
+            let file = file.to_owned();
+            return Err(JournalError::Damaged { file, what });
+        }
+    }
+    // The journal mode stays with the file; only the typed driver can set it.
+    let create = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    Ok(create.connect().await?.close().await?)
+}
+
+async fn pool(file: &Path, mode: &str, connections: u32) -> Result<AnyPool, JournalError> {
+    let url = format!("sqlite://{}?mode={mode}", percent_encoded(file));
+    let options = AnyConnectOptions::from_str(&url)?.disable_statement_logging();
+    let settings = AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(BUSY)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(set_up(connection)));
+    Ok(settings.connect_with(options).await?)
+}
+
+async fn set_up(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    let busy = BUSY.as_millis();
+    let settings = format!(
+        "pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = {busy}"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(settings))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The path as a URL holds it: a folder may be called 值班室, or have a space or a `?` in it.
+fn percent_encoded(file: &Path) -> String {
+    let mut text = String::new();
+    for byte in file.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,380 @@
+//! What a step writes: one transaction, all of it or nothing.
+//!
+//! An alarm or an order that changed several times in a step is written once, as it is at the
+//! end; its events are all written.
+
+use super::cell::{Cell, Table, query};
+use super::{DeadLetter, InboxKey, Journal, JournalError, OutboxEntry, Step};
+use sqlx::{AnyConnection, Connection, Row};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use zhiban_core::alarm::rule::ClosePolicy;
+use zhiban_core::notification::Audience;
+use zhiban_core::{
+    Alarm, AlarmId, AlarmTransition, Effect, Model, Notification, Timestamp, Value, WorkOrder,
+    WorkOrderEvent, WorkOrderNumber,
+};
+
+/// A dead letter keeps this much of its message.
+const DEAD_LETTER_BYTES: usize = 64 * 1024;
+/// Dead letters are kept up to this many and this many bytes; the oldest go first.
+const DEAD_LETTERS: (i64, i64) = (10_000, 16 * 1024 * 1024);
+/// So many may come before the oldest are looked for.
+const DEAD_LETTERS_SLACK: u64 = 256;
+
+const WORK_ORDER: Table = Table {
+    name: "work_order",
+    columns: "id, no, kind, status, priority, asset, rule, title_zh, title_en, fault_family, \
+        alarms, occurrences, assignee, reported_by, close_policy, created_at, due_at, \
+        recovered_at, closed_at, problem, cause, remedy, labor_minutes, version",
+    // A rule that is no longer configured is not known here, but was when the order was made.
+    conflict: "on conflict (id) do update set status = excluded.status, \
+        priority = excluded.priority, rule = coalesce(excluded.rule, work_order.rule), \
+        title_zh = excluded.title_zh, title_en = excluded.title_en, alarms = excluded.alarms, \
+        occurrences = excluded.occurrences, assignee = excluded.assignee, \
+        close_policy = excluded.close_policy, due_at = excluded.due_at, \
+        recovered_at = excluded.recovered_at, closed_at = excluded.closed_at, \
+        problem = excluded.problem, cause = excluded.cause, remedy = excluded.remedy, \
+        labor_minutes = excluded.labor_minutes, version = excluded.version",
+};
+
+const WORK_ORDER_EVENT: Table = Table {
+    name: "work_order_event",
+    columns: "work_order, version, at, recorded_at, by_whom, change, from_status, to_status, note",
+    conflict: "",
+};
+
+const ALARM: Table = Table {
+    name: "alarm",
+    columns: "id, asset, rule, title_zh, title_en, priority, active, latched, raised_at, \
+        raised_value, returned_at, acknowledged_at, acknowledged_by, comment, shelved_until, \
+        shelved_by, suppressed_by, out_of_service, work_order",
+    conflict: "on conflict (id) do update set active = excluded.active, \
+        latched = excluded.latched, raised_at = excluded.raised_at, \
+        raised_value = excluded.raised_value, returned_at = excluded.returned_at, \
+        acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by, \
+        comment = excluded.comment, shelved_until = excluded.shelved_until, \
+        shelved_by = excluded.shelved_by, suppressed_by = excluded.suppressed_by, \
+        out_of_service = excluded.out_of_service, work_order = excluded.work_order",
+};
+
+const ALARM_EVENT: Table = Table {
+    name: "alarm_event",
+    columns: "alarm, at, by_whom, change, from_state, to_state, note",
+    conflict: "",
+};
+
+const NOTIFICATION: Table = Table {
+    name: "notification",
+    columns: "id, reason, person, priority, life_safety, asset, rule, alarm, work_order, \
+        title_zh, title_en, at",
+    conflict: "on conflict (id) do nothing",
+};
+
+const OUTBOX: Table = Table {
+    name: "outbox",
+    columns: "notification, channel, life_safety, status, attempts, created_at, due_at",
+    conflict: "on conflict (notification, channel) do nothing",
+};
+
+const INBOX: Table = Table {
+    name: "inbox",
+    columns: "at, hash",
+    conflict: "",
+};
+
+const DEAD_LETTER: Table = Table {
+    name: "dead_letter",
+    columns: "at, size, link, topic, reason, payload",
+    conflict: "",
+};
+
+impl Journal {
+    /// Makes a step durable: everything of it, in one transaction. When this returns, it
+    /// survives a kill, a crash and a power cut.
+    ///
+    /// # Errors
+    /// Nothing of the step is written; the same step may be given again.
+    pub async fn commit(&self, step: &Step) -> Result<(), JournalError> {
+        if step.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.store.writer().await?;
+        let written = self.write(&mut connection, step).await;
+        if let Err(error) = &written {
+            if error.poisons() {
+                // What this connection believes of the file may be wrong: the next one reads anew.
+                drop(connection.close().await);
+            }
+        }
+        written
+    }
+
+    async fn write(&self, connection: &mut AnyConnection, step: &Step) -> Result<(), JournalError> {
+        let mut transaction = connection.begin_with("begin immediate").await?;
+        let to = &mut *transaction;
+        let sorted = Sorted::of(&step.records);
+        let rows: Vec<_> = sorted.orders.values().map(|one| self.order_row(one)).collect();
+        WORK_ORDER.insert(to, &rows).await?;
+        let rows: Vec<_> = sorted.order_events.iter().map(|one| order_event_row(one)).collect();
+        WORK_ORDER_EVENT.insert(to, &rows).await?;
+        let rows: Vec<_> = sorted.alarms.values().map(|one| self.alarm_row(one)).collect();
+        ALARM.insert(to, &rows).await?;
+        let rows: Vec<_> = sorted.alarm_events.iter().map(|one| alarm_event_row(one)).collect();
+        ALARM_EVENT.insert(to, &rows).await?;
+        let told = sorted.notifications.values();
+        let rows: Vec<_> = told.map(|one| notification_row(&self.model, one)).collect();
+        NOTIFICATION.insert(to, &rows).await?;
+        OUTBOX.insert(to, &outbox_rows(&step.outbox, &sorted)).await?;
+        let rows: Vec<_> = step.inbox.iter().map(|key| inbox_row(key, step.at)).collect();
+        INBOX.insert(to, &rows).await?;
+        self.write_dead_letters(to, step).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn write_dead_letters(
+        &self,
+        to: &mut AnyConnection,
+        step: &Step,
+    ) -> Result<(), JournalError> {
+        if step.dead_letters.is_empty() {
+            return Ok(());
+        }
+        let letters = step.dead_letters.iter();
+        let rows: Vec<_> = letters.map(|letter| dead_letter_row(letter, step.at)).collect();
+        DEAD_LETTER.insert(to, &rows).await?;
+        let come = self.dead_letters.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        if come + rows.len() as u64 >= DEAD_LETTERS_SLACK {
+            drop_oldest_dead_letters(to).await?;
+            self.dead_letters.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn alarm_row(&self, alarm: &Alarm) -> Vec<Cell> {
+        let rule = &self.model.rule(alarm.rule).rule;
+        vec![
+            id_cell(alarm.id),
+            self.model.asset(alarm.asset).code.as_str().into(),
+            rule.id.as_str().into(),
+            rule.title.zh.as_str().into(),
+            rule.title.en.as_str().into(),
+            u32::from(alarm.priority.number()).into(),
+            alarm.active.into(),
+            alarm.latched.into(),
+            alarm.raised_at.into(),
+            alarm.raised_value.as_ref().map(value_text).into(),
+            alarm.returned_at.into(),
+            alarm.acknowledged_at.into(),
+            (&alarm.acknowledged_by).into(),
+            (&alarm.comment).into(),
+            alarm.shelved_until.into(),
+            (&alarm.shelved_by).into(),
+            (&alarm.suppressed_by).into(),
+            alarm.out_of_service.into(),
+            alarm.work_order.as_ref().map(ToString::to_string).into(),
+        ]
+    }
+
+    fn order_row(&self, order: &WorkOrder) -> Vec<Cell> {
+        let alarms: Vec<String> = order.alarms.iter().map(ToString::to_string).collect();
+        let rule = order.rule.map(|rule| self.model.rule(rule).rule.id.clone());
+        vec![
+            order_id(&order.no).into(),
+            order.no.to_string().into(),
+            order.kind.code().into(),
+            order.status.code().into(),
+            u32::from(order.priority.number()).into(),
+            self.model.asset(order.asset).code.as_str().into(),
+            rule.into(),
+            order.title.zh.as_str().into(),
+            order.title.en.as_str().into(),
+            order.fault_family.as_str().into(),
+            alarms.join(" ").into(),
+            order.occurrences.into(),
+            (&order.assignee).into(),
+            (&order.reported_by).into(),
+            close_code(order.close).into(),
+            order.created_at.into(),
+            order.due_at.into(),
+            order.recovered_at.into(),
+            order.closed_at.into(),
+            (&order.repair.problem).into(),
+            (&order.repair.cause).into(),
+            (&order.repair.remedy).into(),
+            order.repair.labor_minutes.into(),
+            order.version.into(),
+        ]
+    }
+}
+
+/// The records of a step by what they are; of each alarm and order the last one.
+///
+/// Ordered by number: an older occurrence is over before the next one of its rule is open.
+struct Sorted<'a> {
+    alarms: BTreeMap<AlarmId, &'a Alarm>,
+    alarm_events: Vec<&'a AlarmTransition>,
+    orders: BTreeMap<&'a WorkOrderNumber, &'a WorkOrder>,
+    order_events: Vec<&'a WorkOrderEvent>,
+    notifications: BTreeMap<&'a str, &'a Notification>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(records: &'a [Effect]) -> Self {
+        let mut sorted = Self {
+            alarms: BTreeMap::new(),
+            alarm_events: Vec::new(),
+            orders: BTreeMap::new(),
+            order_events: Vec::new(),
+            notifications: BTreeMap::new(),
+        };
+        for record in records {
+            match record {
+                Effect::Alarm(transition) => {
+                    sorted.alarms.insert(transition.alarm.id, &transition.alarm);
+                    sorted.alarm_events.push(transition);
+                }
+                Effect::WorkOrder(event) => {
+                    sorted.orders.insert(&event.order.no, &event.order);
+                    sorted.order_events.push(event);
+                }
+                Effect::Notify(notification) => {
+                    sorted.notifications.insert(&notification.id, notification);
+                }
+            }
+        }
+        sorted
+    }
+}
+
+fn order_event_row(event: &WorkOrderEvent) -> Vec<Cell> {
+    vec![
+        order_id(&event.order.no).into(),
+        event.order.version.into(),
+        event.at.into(),
+        event.recorded_at.into(),
+        (&event.by).into(),
+        event.change.code().into(),
+        event.from.code().into(),
+        event.to.code().into(),
+        (&event.note).into(),
+    ]
+}
+
+fn alarm_event_row(transition: &AlarmTransition) -> Vec<Cell> {
+    vec![
+        id_cell(transition.alarm.id),
+        transition.at.into(),
+        (&transition.by).into(),
+        transition.change.code().into(),
+        transition.from.code().into(),
+        transition.to.code().into(),
+        (&transition.note).into(),
+    ]
+}
+
+fn notification_row(model: &Model, notification: &Notification) -> Vec<Cell> {
+    let person = match &notification.audience {
+        Audience::Person(person) => Some(person.clone()),
+        Audience::Crew => None,
+    };
+    let rule = notification.rule.map(|rule| model.rule(rule).rule.id.clone());
+    vec![
+        notification.id.as_str().into(),
+        notification.reason.code().into(),
+        person.into(),
+        u32::from(notification.priority.number()).into(),
+        notification.life_safety.into(),
+        model.asset(notification.asset).code.as_str().into(),
+        rule.into(),
+        notification.alarm.map_or(Cell::Int(None), id_cell),
+        notification.work_order.as_ref().map(ToString::to_string).into(),
+        notification.title.zh.as_str().into(),
+        notification.title.en.as_str().into(),
+        notification.at.into(),
+    ]
+}
+
+/// An entry without its notification could never be sent, and would make the step fail for ever.
+fn outbox_rows(entries: &[OutboxEntry], sorted: &Sorted) -> Vec<Vec<Cell>> {
+    let row = |entry: &OutboxEntry| {
+        let Some(about) = sorted.notifications.get(entry.notification.as_str()) else {
+            tracing::error!(notification.id = %entry.notification, "an outbox entry has no notification");
+            return None;
+        };
+        Some(vec![
+            entry.notification.as_str().into(),
+            entry.channel.as_str().into(),
+            about.life_safety.into(),
+            "pending".into(),
+            0_i64.into(),
+            about.at.into(),
+            about.at.into(),
+        ])
+    };
+    entries.iter().filter_map(row).collect()
+}
+
+fn inbox_row(key: &InboxKey, at: Timestamp) -> Vec<Cell> {
+    vec![at.into(), Cell::Bytes(key.hash.to_vec())]
+}
+
+fn dead_letter_row(letter: &DeadLetter, at: Timestamp) -> Vec<Cell> {
+    let kept = letter.payload.iter().copied().take(DEAD_LETTER_BYTES);
+    let payload: Vec<u8> = kept.collect();
+    vec![
+        at.into(),
+        i64::try_from(payload.len()).unwrap_or(i64::MAX).into(),
+        letter.link.as_str().into(),
+        letter.topic.as_str().into(),
+        letter.reason.as_str().into(),
+        Cell::Bytes(payload),
+    ]
+}
+
+async fn drop_oldest_dead_letters(to: &mut AnyConnection) -> Result<(), JournalError> {
+    let newest = "select id, size from dead_letter order by id desc";
+    let (mut count, mut bytes, mut last_kept) = (0, 0, None);
+    for row in sqlx::query(newest).fetch_all(&mut *to).await? {
+        count += 1;
+        bytes += row.try_get::<i64, _>("size")?;
+        if count > DEAD_LETTERS.0 || bytes > DEAD_LETTERS.1 {
+            break;
+        }
+        last_kept = Some(row.try_get::<i64, _>("id")?);
+    }
+    let sql = "delete from dead_letter where id < $1".to_owned();
+    let gone = query(sql).bind(last_kept).execute(to).await?.rows_affected();
+    if gone > 0 {
+        metrics::counter!("zhiban_dead_letters_dropped_total").increment(gone);
+    }
+    Ok(())
+}
+
+/// The key of an order: grows with its number, so that newest first is largest first.
+pub(super) fn order_id(no: &WorkOrderNumber) -> i64 {
+    i64::from(no.day) * 10_000_000 + i64::from(no.sequence)
+}
+
+fn id_cell(id: AlarmId) -> Cell {
+    i64::try_from(id.0).unwrap_or(i64::MAX).into()
+}
+
+/// A value as one text that is read back to the same value.
+pub(super) fn value_text(value: &Value) -> String {
+    match value {
+        Value::Flag(flag) => format!("f:{flag}"),
+        Value::Integer(number) => format!("i:{number}"),
+        Value::Number(number) => format!("n:{number:?}"),
+        Value::Text(text) => format!("t:{text}"),
+    }
+}
+
+pub(super) fn close_code(policy: ClosePolicy) -> &'static str {
+    match policy {
+        ClosePolicy::Never => "never",
+        ClosePolicy::Verify => "verify",
+        ClosePolicy::Auto => "auto",
+    }
+}
