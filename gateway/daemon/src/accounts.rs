@@ -57,8 +57,13 @@ impl Accounts {
     ) -> Result<Option<String>, AccountError> {
         let one = "select password from account where name = $1 and disabled_at is null";
         let one = sqlx::query(one).bind(&user);
-        let row = one.fetch_optional(self.store.readers()).await.map_err(JournalError::from)?;
-        let known = row.map(|row| Reader::new("account", &row).text("password")).transpose()?;
+        let row = one
+            .fetch_optional(self.store.readers())
+            .await
+            .map_err(JournalError::from)?;
+        let known = row
+            .map(|row| Reader::new("account", &row).text("password"))
+            .transpose()?;
         // An unknown user takes as long as a wrong password.
         if !self.passwords.verify(password, known).await? {
             metrics::counter!("zhiban_sign_ins_total", "outcome" => "refused").increment(1);
@@ -89,14 +94,18 @@ impl Accounts {
             .bind(&hash)
             .bind((now - SESSION_IDLE).millis())
             .bind((now - SESSION_LIFE).millis());
-        let row = one.fetch_optional(self.store.readers()).await.map_err(JournalError::from)?;
+        let row = one
+            .fetch_optional(self.store.readers())
+            .await
+            .map_err(JournalError::from)?;
         let Some(row) = row else {
             return Ok(None);
         };
         let read = Reader::new("session", &row);
         if now.since(read.at("seen_at")?) >= SEEN_EVERY {
             let sql = "update session set seen_at = $1 where hash = $2";
-            self.write(sql, |query| query.bind(now.millis()).bind(hash)).await?;
+            self.write(sql, |query| query.bind(now.millis()).bind(hash))
+                .await?;
         }
         Ok(Some(Identity {
             user: read.text("name")?,
@@ -124,7 +133,8 @@ impl Accounts {
         if used.is_none_or(|used| now.since(used) >= SEEN_EVERY) {
             let sql = "update token set last_used_at = $1 where name = $2";
             let bound = name.clone();
-            self.write(sql, |query| query.bind(now.millis()).bind(bound)).await?;
+            self.write(sql, |query| query.bind(now.millis()).bind(bound))
+                .await?;
         }
         Ok(Some(Identity {
             display_name: name.clone(),
@@ -159,16 +169,19 @@ impl Accounts {
 
     /// Whether the set-up token is right; every wrong one is counted before it is answered.
     async fn take_setup_try(&self, token: &str, now: Timestamp) -> Result<bool, AccountError> {
-        let right = sqlx::query(
-            "select id from setup where hash = $1 and created_at > $2 and tries < $3",
-        );
+        let right =
+            sqlx::query("select id from setup where hash = $1 and created_at > $2 and tries < $3");
         let right = right
             .bind(hash(token))
             .bind((now - SETUP_LIFE).millis())
             .bind(SETUP_TRIES);
-        let found = right.fetch_optional(self.store.readers()).await.map_err(JournalError::from)?;
+        let found = right
+            .fetch_optional(self.store.readers())
+            .await
+            .map_err(JournalError::from)?;
         if found.is_none() {
-            self.write("update setup set tries = tries + 1", |query| query).await?;
+            self.write("update setup set tries = tries + 1", |query| query)
+                .await?;
         }
         Ok(found.is_some())
     }
@@ -208,7 +221,8 @@ impl zhiban_dashboard::ports::Accounts for Accounts {
     fn sign_out(&self, secret: String) -> BoxFuture<'_, Result<(), Unavailable>> {
         let ended = async move {
             let sql = "delete from session where hash = $1";
-            self.write(sql, |query| query.bind(hash(&secret))).await
+            self.write(sql, |query| query.bind(hash(&secret))).await?;
+            Ok(())
         };
         ended.map(|result| result.map_err(unavailable)).boxed()
     }
@@ -236,7 +250,9 @@ impl zhiban_dashboard::ports::Accounts for Accounts {
     }
 
     fn needs_setup(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
-        self.is_empty().map(|result| result.map_err(unavailable)).boxed()
+        self.is_empty()
+            .map(|result| result.map_err(unavailable))
+            .boxed()
     }
 
     fn set_up(

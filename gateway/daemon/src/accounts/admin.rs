@@ -4,9 +4,9 @@ use super::secret::{hash, random};
 use super::{Accounts, TOKEN_PREFIX};
 use crate::journal::JournalError;
 use crate::journal::read::Reader;
+use sqlx::Any;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
-use sqlx::Any;
 use zhiban_core::Timestamp;
 
 /// Why something about an account was not done.
@@ -76,7 +76,9 @@ impl Accounts {
                    values ($1, $2, $3, $4) on conflict (name) do nothing";
         let (bound, shown) = (name.to_owned(), display_name.to_owned());
         let at = crate::journal::now().millis();
-        let write = self.write(sql, |query| query.bind(bound).bind(shown).bind(stored).bind(at));
+        let write = self.write(sql, |query| {
+            query.bind(bound).bind(shown).bind(stored).bind(at)
+        });
         if write.await? == 0 {
             return Err(AccountError::Exists(name.to_owned()));
         }
@@ -91,7 +93,9 @@ impl Accounts {
         let stored = self.passwords.hash(password).await?;
         let sql = "update account set password = $1, disabled_at = null where name = $2";
         let bound = name.to_owned();
-        let changed = self.write(sql, |query| query.bind(stored).bind(bound)).await?;
+        let changed = self
+            .write(sql, |query| query.bind(stored).bind(bound))
+            .await?;
         self.end_sessions(name, changed).await
     }
 
@@ -147,7 +151,11 @@ impl Accounts {
                    on conflict (name) do nothing";
         let (bound, hashed) = (name.to_owned(), hash(&secret));
         let at = crate::journal::now().millis();
-        if self.write(sql, |query| query.bind(bound).bind(hashed).bind(at)).await? == 0 {
+        if self
+            .write(sql, |query| query.bind(bound).bind(hashed).bind(at))
+            .await?
+            == 0
+        {
             return Err(AccountError::Exists(name.to_owned()));
         }
         Ok(secret)

@@ -5,7 +5,8 @@
 
 use super::AccountError;
 use argon2::Argon2;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -50,13 +51,10 @@ impl Passwords {
             return Ok(false);
         }
         self.work(move || match stored {
-            Some(stored) => {
-                let parsed = PasswordHash::new(&stored);
-                let right = parsed.and_then(|hash| {
-                    Argon2::default().verify_password(password.as_bytes(), &hash)
-                });
+            Some(stored) => PasswordHash::new(&stored).is_ok_and(|hash| {
+                let right = Argon2::default().verify_password(password.as_bytes(), &hash);
                 right.is_ok()
-            }
+            }),
             None => new_hash(&password).is_err(),
         })
         .await

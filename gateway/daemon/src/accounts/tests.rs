@@ -1,1 +1,192 @@
-//! x
+//! Accounts on a real store: sign-in, sessions, tokens and the one-time set-up.
+
+use super::*;
+use zhiban_dashboard::ports::Accounts as Port;
+
+const PASSWORD: &str = "正确的马 battery staple";
+
+async fn accounts() -> (Accounts, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("core.db")).await.unwrap();
+    (Accounts::new(store), folder)
+}
+
+fn at(minutes: i64) -> DateTime<Utc> {
+    (Timestamp::from_millis(1_795_000_000_000) + Duration::from_secs(minutes * 60)).to_utc()
+}
+
+async fn sign_in(accounts: &Accounts, password: &str, minutes: i64) -> Option<String> {
+    let signed = accounts.sign_in("wang".to_owned(), password.to_owned(), at(minutes));
+    signed.await.unwrap()
+}
+
+async fn who(accounts: &Accounts, secret: &str, minutes: i64) -> Option<Identity> {
+    accounts
+        .session(secret.to_owned(), at(minutes))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_session_ends_when_idle_or_after_a_shift() {
+    let (accounts, _folder) = accounts().await;
+    let added = accounts.add_user("wang", "王工", PASSWORD.to_owned());
+    added.await.unwrap();
+    assert_eq!(sign_in(&accounts, "not the password", 0).await, None);
+    let secret = sign_in(&accounts, PASSWORD, 0).await.unwrap();
+    assert_eq!(secret.len(), 64, "256 bits in hex");
+    let identity = who(&accounts, &secret, 29).await.unwrap();
+    assert_eq!(
+        (identity.user.as_str(), identity.display_name.as_str()),
+        ("wang", "王工")
+    );
+    assert!(identity.session);
+    for minutes in (58..12 * 60).step_by(29) {
+        assert!(
+            who(&accounts, &secret, minutes).await.is_some(),
+            "{minutes}"
+        );
+    }
+    assert_eq!(
+        who(&accounts, &secret, 12 * 60 + 1).await,
+        None,
+        "the shift is over"
+    );
+
+    let idle = sign_in(&accounts, PASSWORD, 0).await.unwrap();
+    assert_eq!(who(&accounts, &idle, 31).await, None);
+    assert_eq!(who(&accounts, "guess", 0).await, None);
+}
+
+#[tokio::test]
+async fn signing_out_disabling_and_a_new_password_end_sessions() {
+    let (accounts, _folder) = accounts().await;
+    let added = accounts.add_user("wang", "王工", PASSWORD.to_owned());
+    added.await.unwrap();
+    let secret = sign_in(&accounts, PASSWORD, 0).await.unwrap();
+    accounts.sign_out(secret.clone()).await.unwrap();
+    assert_eq!(who(&accounts, &secret, 0).await, None);
+
+    let secret = sign_in(&accounts, PASSWORD, 0).await.unwrap();
+    let changed = accounts.set_password("wang", "another password".to_owned());
+    changed.await.unwrap();
+    assert_eq!(who(&accounts, &secret, 0).await, None);
+    assert_eq!(sign_in(&accounts, PASSWORD, 0).await, None);
+
+    let secret = sign_in(&accounts, "another password", 0).await.unwrap();
+    assert_eq!(accounts.people().await.unwrap().len(), 1);
+    accounts.disable_user("wang").await.unwrap();
+    assert_eq!(who(&accounts, &secret, 0).await, None);
+    assert_eq!(sign_in(&accounts, "another password", 0).await, None);
+    assert!(accounts.people().await.unwrap().is_empty());
+    assert!(accounts.users().await.unwrap()[0].disabled_at.is_some());
+}
+
+#[tokio::test]
+async fn what_is_not_usable_is_refused_in_words() {
+    let (accounts, _folder) = accounts().await;
+    let add = async |name: &str, password: &str| {
+        let added = accounts.add_user(name, name, password.to_owned()).await;
+        added.map_err(|error| error.to_string())
+    };
+    for name in ["x", "Wang", "王工", "a b", &"a".repeat(33)] {
+        assert!(
+            add(name, PASSWORD).await.unwrap_err().contains("a-z"),
+            "{name}"
+        );
+    }
+    for password in ["short", "十一个字不够长的密码呀", &"x".repeat(1025)] {
+        assert!(
+            add("wang", password).await.unwrap_err().contains("12"),
+            "{password}"
+        );
+    }
+    add("wang", PASSWORD).await.unwrap();
+    assert!(
+        add("wang", PASSWORD)
+            .await
+            .unwrap_err()
+            .contains("there already")
+    );
+    let unknown = accounts.disable_user("li").await.unwrap_err();
+    assert!(matches!(unknown, AccountError::Unknown(_)));
+}
+
+#[tokio::test]
+async fn a_token_works_until_it_is_revoked_and_is_kept_as_a_hash() {
+    let (accounts, folder) = accounts().await;
+    let secret = accounts.add_token("scada").await.unwrap();
+    assert!(secret.starts_with("zb_") && secret.len() == 67);
+    let identity = accounts
+        .token(secret.clone(), at(0))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((identity.user.as_str(), identity.session), ("scada", false));
+    assert!(accounts.tokens().await.unwrap()[0].last_used_at.is_some());
+    assert!(
+        accounts.add_token("scada").await.is_err(),
+        "names are unique"
+    );
+    let wrong = accounts.token("zb_0000".to_owned(), at(0));
+    assert_eq!(wrong.await.unwrap(), None);
+    accounts.store.close().await;
+    let bytes = std::fs::read(folder.path().join("core.db")).unwrap();
+    let found = bytes
+        .windows(secret.len())
+        .any(|part| part == secret.as_bytes());
+    assert!(!found, "the file holds the hash only");
+
+    let store = Store::open(&folder.path().join("core.db")).await.unwrap();
+    let accounts = Accounts::new(store);
+    accounts.revoke_token("scada").await.unwrap();
+    assert_eq!(accounts.token(secret, at(0)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_first_account_is_made_once_with_the_printed_token() {
+    let (accounts, _folder) = accounts().await;
+    assert!(accounts.needs_setup().await.unwrap());
+    let void = accounts.setup_token().await.unwrap().unwrap();
+    let token = accounts.setup_token().await.unwrap().unwrap();
+    assert_eq!(token.len(), 32, "128 bits in hex");
+    let set_up = async |token: &str, user: &str, password: &str| {
+        let made = accounts.set_up(token.to_owned(), user.to_owned(), password.to_owned());
+        made.await.unwrap()
+    };
+    assert_eq!(
+        set_up(&void, "wang", PASSWORD).await,
+        Err(SetupRefused::Token)
+    );
+    assert_eq!(
+        set_up(&token, "王", PASSWORD).await,
+        Err(SetupRefused::User)
+    );
+    assert_eq!(
+        set_up(&token, "wang", "short").await,
+        Err(SetupRefused::Password)
+    );
+    assert_eq!(set_up(&token, "wang", PASSWORD).await, Ok(()));
+    assert_eq!(
+        set_up(&token, "li", PASSWORD).await,
+        Err(SetupRefused::Done)
+    );
+    assert!(!accounts.needs_setup().await.unwrap());
+    assert_eq!(accounts.setup_token().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn five_wrong_tries_void_the_set_up_token() {
+    let (accounts, _folder) = accounts().await;
+    let token = accounts.setup_token().await.unwrap().unwrap();
+    let set_up = async |token: &str| {
+        let made = accounts.set_up(token.to_owned(), "wang".to_owned(), PASSWORD.to_owned());
+        made.await.unwrap()
+    };
+    for _ in 0..5 {
+        assert_eq!(set_up("wrong").await, Err(SetupRefused::Token));
+    }
+    assert_eq!(set_up(&token).await, Err(SetupRefused::Token));
+    let again = accounts.setup_token().await.unwrap().unwrap();
+    assert_eq!(set_up(&again).await, Ok(()));
+}

@@ -95,7 +95,10 @@ impl Journal {
             return Ok(None);
         };
         let life = sqlx::query("select * from alarm_event where alarm = $1 order by id");
-        let life = life.bind(alarm_key(id)).fetch_all(self.store.readers()).await?;
+        let life = life
+            .bind(alarm_key(id))
+            .fetch_all(self.store.readers())
+            .await?;
         let events: Result<Vec<_>, _> = life.iter().map(alarm_event_row).collect();
         Ok(Some((alarm_row(&row)?, events?)))
     }
@@ -199,7 +202,12 @@ impl Archive for Journal {
         &self,
         filter: OrderFilter,
     ) -> BoxFuture<'_, Result<Vec<OrderRow>, Unavailable>> {
-        async { self.order_page(filter).await.map_err(unavailable("work orders")) }.boxed()
+        async {
+            self.order_page(filter)
+                .await
+                .map_err(unavailable("work orders"))
+        }
+        .boxed()
     }
 
     fn work_order(
@@ -210,11 +218,21 @@ impl Archive for Journal {
     }
 
     fn alarms_per_hour(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<u32>, Unavailable>> {
-        async move { self.count_per_hour(now).await.map_err(unavailable("alarms per hour")) }.boxed()
+        async move {
+            self.count_per_hour(now)
+                .await
+                .map_err(unavailable("alarms per hour"))
+        }
+        .boxed()
     }
 
     fn replay(&self, key: String) -> BoxFuture<'_, Result<Option<StoredAnswer>, Unavailable>> {
-        async { self.stored_answer(key).await.map_err(unavailable("stored answer")) }.boxed()
+        async {
+            self.stored_answer(key)
+                .await
+                .map_err(unavailable("stored answer"))
+        }
+        .boxed()
     }
 
     fn keep_answer(
@@ -222,6 +240,11 @@ impl Archive for Journal {
         key: String,
         answer: StoredAnswer,
     ) -> BoxFuture<'_, Result<(), Unavailable>> {
-        async { self.store_answer(key, answer).await.map_err(unavailable("stored answer")) }.boxed()
+        async {
+            self.store_answer(key, answer)
+                .await
+                .map_err(unavailable("stored answer"))
+        }
+        .boxed()
     }
 }

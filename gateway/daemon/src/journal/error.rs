@@ -106,11 +106,15 @@ impl From<sqlx::Error> for JournalError {
             Some(13) => Self::Full(error),
             Some(11 | 26) => Self::Corrupt(error),
             Some(19) => Self::Conflict(error),
-            Some(_) | None => match error {
-                sqlx::Error::PoolTimedOut => Self::Busy(error),
-                sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Self::Io(error),
-                other => Self::Other(other),
-            },
+            Some(_) | None => {
+                if matches!(error, sqlx::Error::PoolTimedOut) {
+                    Self::Busy(error)
+                } else if matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) {
+                    Self::Io(error)
+                } else {
+                    Self::Other(error)
+                }
+            }
         }
     }
 }

@@ -28,7 +28,10 @@ impl Journal {
                 _ = pulse.tick() => {}
             }
             if let Err(error) = self.prune(super::now()).await {
-                tracing::warn!(error = error.chain(), "old rows could not be removed; tried again later");
+                tracing::warn!(
+                    error = error.chain(),
+                    "old rows could not be removed; tried again later"
+                );
             }
         }
     }
@@ -39,7 +42,10 @@ impl Journal {
     /// The store cannot be written; what went before stays gone.
     pub async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {
         let newest = sqlx::query("select coalesce(max(id), 0) as id from inbox");
-        let newest: i64 = newest.fetch_one(self.store.readers()).await?.try_get("id")?;
+        let newest: i64 = newest
+            .fetch_one(self.store.readers())
+            .await?
+            .try_get("id")?;
         let mut gone = self
             .delete_pieces(
                 "delete from inbox where (at < $1 or id <= $2) \

@@ -95,7 +95,10 @@ impl<'a> Reader<'a> {
         parse(&text).ok_or_else(|| self.wrong(column, &format!("\"{text}\" has no meaning here")))
     }
 
-    pub(crate) fn maybe_order(&self, column: &str) -> Result<Option<WorkOrderNumber>, JournalError> {
+    pub(crate) fn maybe_order(
+        &self,
+        column: &str,
+    ) -> Result<Option<WorkOrderNumber>, JournalError> {
         match self.maybe_text(column)? {
             None => Ok(None),
             Some(text) => match WorkOrderNumber::from_str(&text) {
@@ -113,7 +116,7 @@ impl<'a> Reader<'a> {
 
 impl Journal {
     /// The alarm of a row; `None` when its asset or its rule is no longer configured.
-    pub(super) fn alarm(&self, row: &AnyRow) -> Result<Option<Alarm>, JournalError> {
+    pub(super) fn configured_alarm(&self, row: &AnyRow) -> Result<Option<Alarm>, JournalError> {
         let read = Reader::new("alarm", row);
         let asset = self.model.asset_by_code(&read.text("asset")?);
         let name = read.text("rule")?;
@@ -219,7 +222,9 @@ pub(super) fn order_row(model: &Model, row: &AnyRow) -> Result<OrderRow, Journal
             problem: read.maybe_text("problem")?,
             cause: read.maybe_text("cause")?,
             remedy: read.maybe_text("remedy")?,
-            labor_minutes: read.maybe_int("labor_minutes")?.and_then(|n| u32::try_from(n).ok()),
+            labor_minutes: read
+                .maybe_int("labor_minutes")?
+                .and_then(|n| u32::try_from(n).ok()),
         },
         version: read.small("version")?,
     };
@@ -227,7 +232,9 @@ pub(super) fn order_row(model: &Model, row: &AnyRow) -> Result<OrderRow, Journal
 }
 
 fn numbers(text: &str) -> Option<Vec<AlarmId>> {
-    text.split_whitespace().map(|one| one.parse().ok()).collect()
+    text.split_whitespace()
+        .map(|one| one.parse().ok())
+        .collect()
 }
 
 fn raised_value(read: &Reader) -> Result<Option<Value>, JournalError> {
@@ -251,5 +258,6 @@ pub(super) fn value_of_text(text: &str) -> Option<Value> {
 
 fn close_policy(code: &str) -> Option<ClosePolicy> {
     let all = [ClosePolicy::Never, ClosePolicy::Verify, ClosePolicy::Auto];
-    all.into_iter().find(|one| super::write::close_code(*one) == code)
+    all.into_iter()
+        .find(|one| super::write::close_code(*one) == code)
 }

@@ -75,7 +75,7 @@ impl Journal {
     async fn restore_alarms(&mut self, records: &mut Records) -> Result<(), JournalError> {
         let open = "select * from alarm where state <> 'normal' order by id";
         for row in sqlx::query(open).fetch_all(self.store.readers()).await? {
-            match self.alarm(&row)? {
+            match self.configured_alarm(&row)? {
                 Some(alarm) => records.alarms.push(alarm),
                 None => self.unconfigured.alarms += 1,
             }
@@ -96,7 +96,10 @@ impl Journal {
              or closed_at > $1 order by id",
         );
         let window = now - self.model.policy.reopen_window;
-        let rows = known.bind(window.millis()).fetch_all(self.store.readers()).await?;
+        let rows = known
+            .bind(window.millis())
+            .fetch_all(self.store.readers())
+            .await?;
         for row in rows {
             let found = order_row(&self.model, &row)?;
             if self.model.asset_by_code(&found.asset).is_some() {
@@ -106,7 +109,9 @@ impl Journal {
             }
         }
         let last = "select id, no from work_order order by id desc limit 1";
-        let row = sqlx::query(last).fetch_optional(self.store.readers()).await?;
+        let row = sqlx::query(last)
+            .fetch_optional(self.store.readers())
+            .await?;
         if let Some(row) = row {
             records.last_work_order = Reader::new("work_order", &row).maybe_order("no")?;
         }

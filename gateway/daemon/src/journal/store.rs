@@ -64,7 +64,9 @@ impl Store {
     }
 
     /// The one writer itself, for those that must be able to close it.
-    pub(crate) async fn writer(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Any>, JournalError> {
+    pub(crate) async fn writer(
+        &self,
+    ) -> Result<sqlx::pool::PoolConnection<sqlx::Any>, JournalError> {
         Ok(self.writer.acquire().await?)
     }
 
@@ -117,7 +119,9 @@ fn prepare_folder(file: &Path) -> Result<(), JournalError> {
 
 /// Reads the whole structure of the file without being able to change it.
 async fn refuse_damaged(file: &Path) -> Result<(), JournalError> {
-    let options = SqliteConnectOptions::new().filename(file).busy_timeout(BUSY);
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(BUSY);
     if file.exists() {
         let check = async {
             let mut connection = options.clone().read_only(true).connect().await?;
@@ -129,10 +133,13 @@ async fn refuse_damaged(file: &Path) -> Result<(), JournalError> {
         let what = match check.await {
             Ok(found) if found == "ok" => None,
             Ok(found) => Some(found),
-            Err(error) => match JournalError::from(error) {
-                JournalError::Corrupt(error) => Some(error.to_string()),
-                other => return Err(other),
-            },
+            Err(error) => {
+                let error = JournalError::from(error);
+                if !matches!(error, JournalError::Corrupt(_)) {
+                    return Err(error);
+                }
+                Some(error.chain())
+            }
         };
         if let Some(what) = what {
             let file = file.to_owned();
@@ -140,7 +147,9 @@ async fn refuse_damaged(file: &Path) -> Result<(), JournalError> {
         }
     }
     // The journal mode stays with the file; only the typed driver can set it.
-    let create = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let create = options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
     Ok(create.connect().await?.close().await?)
 }
 

@@ -101,11 +101,9 @@ impl Journal {
         }
         let mut connection = self.store.writer().await?;
         let written = self.write(&mut connection, step).await;
-        if let Err(error) = &written {
-            if error.poisons() {
-                // What this connection believes of the file may be wrong: the next one reads anew.
-                drop(connection.close().await);
-            }
+        if written.as_ref().is_err_and(JournalError::poisons) {
+            // What this connection believes of the file may be wrong: the next one reads anew.
+            drop(connection.close().await);
         }
         written
     }
@@ -114,19 +112,41 @@ impl Journal {
         let mut transaction = connection.begin_with("begin immediate").await?;
         let to = &mut *transaction;
         let sorted = Sorted::of(&step.records);
-        let rows: Vec<_> = sorted.orders.values().map(|one| self.order_row(one)).collect();
+        let rows: Vec<_> = sorted
+            .orders
+            .values()
+            .map(|one| self.order_row(one))
+            .collect();
         WORK_ORDER.insert(to, &rows).await?;
-        let rows: Vec<_> = sorted.order_events.iter().map(|one| order_event_row(one)).collect();
+        let rows: Vec<_> = sorted
+            .order_events
+            .iter()
+            .map(|one| order_event_row(one))
+            .collect();
         WORK_ORDER_EVENT.insert(to, &rows).await?;
-        let rows: Vec<_> = sorted.alarms.values().map(|one| self.alarm_row(one)).collect();
+        let rows: Vec<_> = sorted
+            .alarms
+            .values()
+            .map(|one| self.alarm_row(one))
+            .collect();
         ALARM.insert(to, &rows).await?;
-        let rows: Vec<_> = sorted.alarm_events.iter().map(|one| alarm_event_row(one)).collect();
+        let rows: Vec<_> = sorted
+            .alarm_events
+            .iter()
+            .map(|one| alarm_event_row(one))
+            .collect();
         ALARM_EVENT.insert(to, &rows).await?;
         let told = sorted.notifications.values();
         let rows: Vec<_> = told.map(|one| notification_row(&self.model, one)).collect();
         NOTIFICATION.insert(to, &rows).await?;
-        OUTBOX.insert(to, &outbox_rows(&step.outbox, &sorted)).await?;
-        let rows: Vec<_> = step.inbox.iter().map(|key| inbox_row(key, step.at)).collect();
+        OUTBOX
+            .insert(to, &outbox_rows(&step.outbox, &sorted))
+            .await?;
+        let rows: Vec<_> = step
+            .inbox
+            .iter()
+            .map(|key| inbox_row(key, step.at))
+            .collect();
         INBOX.insert(to, &rows).await?;
         self.write_dead_letters(to, step).await?;
         transaction.commit().await?;
@@ -142,9 +162,13 @@ impl Journal {
             return Ok(());
         }
         let letters = step.dead_letters.iter();
-        let rows: Vec<_> = letters.map(|letter| dead_letter_row(letter, step.at)).collect();
+        let rows: Vec<_> = letters
+            .map(|letter| dead_letter_row(letter, step.at))
+            .collect();
         DEAD_LETTER.insert(to, &rows).await?;
-        let come = self.dead_letters.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        let come = self
+            .dead_letters
+            .fetch_add(rows.len() as u64, Ordering::Relaxed);
         if come + rows.len() as u64 >= DEAD_LETTERS_SLACK {
             drop_oldest_dead_letters(to).await?;
             self.dead_letters.store(0, Ordering::Relaxed);
@@ -279,7 +303,9 @@ fn notification_row(model: &Model, notification: &Notification) -> Vec<Cell> {
         Audience::Person(person) => Some(person.clone()),
         Audience::Crew => None,
     };
-    let rule = notification.rule.map(|rule| model.rule(rule).rule.id.clone());
+    let rule = notification
+        .rule
+        .map(|rule| model.rule(rule).rule.id.clone());
     vec![
         notification.id.as_str().into(),
         notification.reason.code().into(),
@@ -289,7 +315,11 @@ fn notification_row(model: &Model, notification: &Notification) -> Vec<Cell> {
         model.asset(notification.asset).code.as_str().into(),
         rule.into(),
         notification.alarm.map_or(Cell::Int(None), id_cell),
-        notification.work_order.as_ref().map(ToString::to_string).into(),
+        notification
+            .work_order
+            .as_ref()
+            .map(ToString::to_string)
+            .into(),
         notification.title.zh.as_str().into(),
         notification.title.en.as_str().into(),
         notification.at.into(),
@@ -345,7 +375,11 @@ async fn drop_oldest_dead_letters(to: &mut AnyConnection) -> Result<(), JournalE
         last_kept = Some(row.try_get::<i64, _>("id")?);
     }
     let sql = "delete from dead_letter where id < $1".to_owned();
-    let gone = query(sql).bind(last_kept).execute(to).await?.rows_affected();
+    let gone = query(sql)
+        .bind(last_kept)
+        .execute(to)
+        .await?
+        .rows_affected();
     if gone > 0 {
         metrics::counter!("zhiban_dead_letters_dropped_total").increment(gone);
     }

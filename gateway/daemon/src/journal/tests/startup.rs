@@ -1,0 +1,129 @@
+//! What a start does with a file it cannot use: one clear sentence, and the file as it was.
+
+use super::building::{DOOR, SLOW, TRAPPED, building, minutes, model};
+use super::*;
+use std::path::Path;
+use zhiban_dashboard::ports::OrderFilter;
+
+async fn refusal(file: &Path) -> JournalError {
+    let opened = Journal::open(file, model(1, &[]), minutes(0)).await;
+    opened.map(|_| ()).unwrap_err()
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("core.db");
+    let text = "这不是数据库 ".repeat(1000);
+    std::fs::write(&file, &text).unwrap();
+    let error = refusal(&file).await;
+    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("core.db"), "{error}");
+    assert!(error.to_string().contains("Restore"), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_refused_and_kept() {
+    let mut building = building().await;
+    for _ in 0..20 {
+        building.set(DOOR, true).await;
+        building.set(DOOR, false).await;
+    }
+    let file = building.file();
+    building.journal.store.close().await;
+    let mut bytes = std::fs::read(&file).unwrap();
+    let page = 4096;
+    for number in 2..bytes.len() / page {
+        bytes[number * page..number * page + 64].fill(0xa5);
+    }
+    std::fs::write(&file, &bytes).unwrap();
+    drop(building.journal);
+    let error = refusal(&file).await;
+    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes, "nothing was changed");
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused() {
+    let building = building().await;
+    let mut transaction = building.journal.store.begin().await.unwrap();
+    let newer = sqlx::query("insert into schema_version (version) values (99)");
+    newer.execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    let file = building.file();
+    drop(building.journal);
+    let error = refusal(&file).await;
+    assert!(
+        matches!(error, JournalError::Newer { found: 99, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[tokio::test]
+async fn two_gateways_do_not_share_a_file() {
+    let building = building().await;
+    let error = refusal(&building.file()).await;
+    assert!(matches!(error, JournalError::InUse(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_the_way = folder.path().join("data");
+    std::fs::write(&in_the_way, "a file").unwrap();
+    let error = refusal(&in_the_way.join("core.db")).await;
+    assert!(matches!(error, JournalError::Unwritable { .. }), "{error}");
+    assert!(error.to_string().contains("data"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_configured_is_counted_listed_and_comes_back() {
+    let mut building = building().await;
+    building.set(DOOR, true).await;
+    building.set(TRAPPED, true).await;
+    building.set("A3/door_fault", true).await;
+    building.set(SLOW, true).await;
+    let before = building.snapshot();
+
+    // Without A3, and without the rule "slow".
+    building.restart_with(model(2, &["slow"])).await;
+    let gone = building.journal.unconfigured();
+    assert_eq!((gone.alarms, gone.work_orders), (2, 1));
+    assert_eq!(building.snapshot().alarms.len(), 2);
+    assert_eq!(building.snapshot().work_orders.len(), 3);
+    let alarms = building.journal.alarms(AlarmFilter {
+        limit: 200,
+        ..AlarmFilter::default()
+    });
+    let titles: Vec<_> = alarms
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| row.title.zh)
+        .collect();
+    assert_eq!(titles, ["运行缓慢", "门系统故障", "电梯困人", "门系统故障"]);
+    let orders = building.journal.work_orders(OrderFilter {
+        asset: Some("A3".to_owned()),
+        limit: 200,
+        ..OrderFilter::default()
+    });
+    assert_eq!(orders.await.unwrap()[0].asset, "A3");
+
+    // An order whose rule is not known changes, and keeps its rule.
+    let no = before.work_orders.values().last().unwrap().no.clone();
+    building
+        .command(Command::CommentWorkOrder {
+            no: no.clone(),
+            by: "li".to_owned(),
+            comment: "on it".to_owned(),
+        })
+        .await;
+    building.restart_with(model(3, &[])).await;
+    assert_eq!(building.journal.unconfigured(), Unconfigured::default());
+    assert_eq!(building.snapshot().alarms, before.alarms);
+    let order = &building.snapshot().work_orders[&no];
+    assert_eq!(order.rule, before.work_orders[&no].rule);
+    assert!(order.version > before.work_orders[&no].version);
+}
