@@ -163,7 +163,8 @@ pub(crate) async fn guard(
     response
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
+/// The token of a request.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, secret) = value.split_once(' ')?;
     scheme

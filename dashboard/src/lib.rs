@@ -9,29 +9,40 @@ mod auth;
 mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+mod live;
+mod once;
 mod pages;
 pub mod ports;
 mod routes;
 mod service;
+mod wire;
 
 pub use auth::OverTls;
 pub use ports::App;
 
-use axum::extract::{FromRef, Request};
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
 use error::ApiError;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+
+/// The largest body that is read.
+pub(crate) const BODY_LIMIT: usize = 64 * 1024;
 
 /// What every handler can reach.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) app: App,
     pub(crate) limiter: Arc<auth::limiter::Limiter>,
+    pub(crate) hub: Arc<live::Hub>,
+    pub(crate) running: once::Running,
+    pub(crate) tasks: TaskTracker,
 }
 
 impl FromRef<Shared> for App {
@@ -43,18 +54,30 @@ impl FromRef<Shared> for App {
 /// Every route of the dashboard. Needs `ConnectInfo<SocketAddr>` to slow down who guesses passwords.
 pub fn router(app: App) -> Router {
     let shared = Shared {
+        hub: Arc::new(live::Hub::new(app.snapshot.clone(), (app.now)())),
         app,
         limiter: Arc::default(),
+        running: once::Running::default(),
+        tasks: TaskTracker::new(),
     };
+    let (api, document) = routes::api::router();
+    let document = Arc::new(document);
     Router::new()
         .route("/healthz", get(routes::health::alive))
         .route("/readyz", get(routes::health::ready))
         .route("/metrics", get(routes::health::metrics))
         .route("/static/{*path}", get(assets::serve))
+        .route(
+            "/api/openapi.json",
+            get(async move || Json(document.as_ref().clone())),
+        )
+        .merge(api)
         .merge(pages::router())
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(shared.clone(), once::once))
         .layer(middleware::from_fn_with_state(shared.clone(), auth::guard))
         .layer(middleware::from_fn_with_state(shared.clone(), error::speak))
         .layer(CompressionLayer::new())

@@ -1,0 +1,325 @@
+//! What the live stream says: changed points per set, alarms and orders, each made once for all readers.
+//!
+//! No task of its own: whichever reader's clock ticks first does the work of that tick for all of them.
+
+use crate::ports::Live;
+use crate::wire;
+use axum::body::Bytes;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::time::Instant;
+use zhiban_core::alarm::AlarmState;
+use zhiban_core::{Alarm, Model, PointId, Priority, Quality, Snapshot, Timestamp};
+
+/// The most streams at once.
+const STREAMS: usize = 200;
+/// How many changes of a set a reader may be behind.
+const BEHIND: usize = 256;
+/// The most points the overview carries; in a larger building each asset gives its first ones.
+const OVERVIEW_POINTS: usize = 2000;
+/// How often the overview may change.
+const OVERVIEW_PERIOD: Duration = Duration::from_secs(1);
+/// How often the set of one asset may change.
+const ASSET_PERIOD: Duration = Duration::from_millis(200);
+
+type Snapshots = watch::Receiver<Arc<Snapshot>>;
+
+/// All streams of this process.
+pub(crate) struct Hub {
+    snapshot: Snapshots,
+    /// Tells a restarted gateway from the one before.
+    epoch: i64,
+    count: AtomicU64,
+    places: Arc<Semaphore>,
+    feeds: Mutex<BTreeMap<String, Weak<Feed>>>,
+    /// What is said of all alarms together, with the sequence it holds for.
+    alarms: Mutex<(u64, Json)>,
+}
+
+/// A place among the streams; given back when dropped.
+pub(crate) struct Ticket(
+    #[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit,
+);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        metrics::gauge!("zhiban_streams").decrement(1.0);
+    }
+}
+
+impl Hub {
+    /// Nobody listens yet.
+    pub(crate) fn new(snapshot: Snapshots, started: Timestamp) -> Self {
+        Self {
+            snapshot,
+            epoch: started.millis(),
+            count: AtomicU64::new(0),
+            places: Arc::new(Semaphore::new(STREAMS)),
+            feeds: Mutex::default(),
+            alarms: Mutex::new((u64::MAX, Json::Null)),
+        }
+    }
+
+    /// A place for one more stream; `None` when all are taken.
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        match self.places.clone().try_acquire_owned() {
+            Ok(place) => {
+                metrics::gauge!("zhiban_streams").increment(1.0);
+                Some(Ticket(place))
+            }
+            Err(_) => {
+                metrics::counter!("zhiban_streams_refused_total").increment(1);
+                None
+            }
+        }
+    }
+
+    /// The next event number: grows always, and begins with the epoch.
+    pub(crate) fn next_id(&self) -> String {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number}", self.epoch)
+    }
+
+    /// The feed of a set; `None` when there is no such set.
+    pub(crate) fn feed(&self, name: &str) -> Option<Arc<Feed>> {
+        let mut feeds = locked(&self.feeds);
+        if let Some(feed) = feeds.get(name).and_then(Weak::upgrade) {
+            return Some(feed);
+        }
+        feeds.retain(|_, feed| feed.strong_count() > 0);
+        let snapshot = self.snapshot.borrow().clone();
+        let (points, period) = match name.strip_prefix("asset:") {
+            None if name == "overview" => (overview(&snapshot.model), OVERVIEW_PERIOD),
+            None => return None,
+            Some(code) => {
+                let asset = snapshot.model.asset_by_code(code)?;
+                let points = snapshot.model.asset(asset).points.clone();
+                (points.map(PointId).collect(), ASSET_PERIOD)
+            }
+        };
+        let feed = Arc::new(Feed {
+            points,
+            period,
+            said: Mutex::new(Said {
+                snapshot,
+                at: Instant::now(),
+            }),
+            changes: broadcast::Sender::new(BEHIND),
+        });
+        feeds.insert(name.to_owned(), Arc::downgrade(&feed));
+        Some(feed)
+    }
+
+    /// What is to be said of a change of an alarm or an order.
+    pub(crate) fn event(&self, live: &Live) -> Bytes {
+        let snapshot = self.snapshot.borrow().clone();
+        let model = &snapshot.model;
+        match live {
+            Live::Alarm { id, change, state } => {
+                let alarm = snapshot.alarms.get(id);
+                let mut data = self.alarms();
+                let own = json!({
+                    "id": id.to_string(),
+                    "change": change.code(),
+                    "state": state.code(),
+                    "asset": alarm.map(|alarm| &model.asset(alarm.asset).code),
+                    "rule": alarm.map(|alarm| &model.rule(alarm.rule).rule.id),
+                    "priority": alarm.map(|alarm| alarm.priority.number()),
+                });
+                if let (Some(data), Json::Object(own)) = (data.as_object_mut(), own) {
+                    data.extend(own);
+                }
+                frame("alarm", &data)
+            }
+            Live::WorkOrder { no, change, status } => {
+                let order = snapshot.work_orders.get(no);
+                let data = json!({
+                    "rev": snapshot.sequence,
+                    "no": no.to_string(),
+                    "change": change.code(),
+                    "status": status.code(),
+                    "asset": order.map(|order| &model.asset(order.asset).code),
+                    "assignee": order.and_then(|order| order.assignee.as_ref()),
+                });
+                frame("wo", &data)
+            }
+        }
+    }
+
+    /// What is to be said of all alarms together: `{rev, counts, unacked, top}`, counts by priority.
+    pub(crate) fn alarms(&self) -> Json {
+        let snapshot = self.snapshot.borrow().clone();
+        let mut known = locked(&self.alarms);
+        if known.0 != snapshot.sequence {
+            *known = (snapshot.sequence, summary(&snapshot));
+        }
+        known.1.clone()
+    }
+}
+
+/// The points of the overview: all, or the first ones of each asset.
+fn overview(model: &Model) -> Vec<PointId> {
+    let most = if model.points.len() <= OVERVIEW_POINTS {
+        usize::MAX
+    } else {
+        (OVERVIEW_POINTS / model.assets.len().max(1)).max(1)
+    };
+    let assets = model.assets.iter();
+    assets
+        .flat_map(|asset| asset.points.clone().take(most))
+        .map(PointId)
+        .take(OVERVIEW_POINTS)
+        .collect()
+}
+
+fn summary(snapshot: &Snapshot) -> Json {
+    let (mut counts, mut unacked) = ([0_u32; 4], [0_u32; 4]);
+    let mut top: Option<&Alarm> = None;
+    for alarm in snapshot.alarms.values() {
+        let open = match alarm.state() {
+            AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged => true,
+            AlarmState::Acknowledged => false,
+            AlarmState::Normal
+            | AlarmState::Shelved
+            | AlarmState::Suppressed
+            | AlarmState::OutOfService => continue,
+        };
+        add(&mut counts, alarm.priority);
+        if open {
+            add(&mut unacked, alarm.priority);
+            // The worst; of equally bad ones the newest.
+            if top.is_none_or(|top| alarm.priority <= top.priority) {
+                top = Some(alarm);
+            }
+        }
+    }
+    let top = top.map(|alarm| {
+        let asset = snapshot.model.asset(alarm.asset);
+        json!({
+            "id": alarm.id.to_string(),
+            "p": alarm.priority.number(),
+            "title": snapshot.model.rule(alarm.rule).rule.title,
+            "asset": asset.code,
+            "name": asset.name,
+            "place": asset.location.as_ref().map(|place| &place.name),
+            "raised_at": wire::time(alarm.raised_at),
+        })
+    });
+    json!({ "rev": snapshot.sequence, "counts": counts, "unacked": unacked, "top": top })
+}
+
+fn add(counts: &mut [u32; 4], priority: Priority) {
+    let place = usize::from(priority.number()).wrapping_sub(1);
+    if let Some(count) = counts.get_mut(place) {
+        *count += 1;
+    }
+}
+
+/// The points of one set, and who listens to them.
+pub(crate) struct Feed {
+    points: Vec<PointId>,
+    period: Duration,
+    said: Mutex<Said>,
+    changes: broadcast::Sender<Bytes>,
+}
+
+/// The state that every reader of a set has been told, and when.
+struct Said {
+    snapshot: Arc<Snapshot>,
+    at: Instant,
+}
+
+impl Feed {
+    /// How often it may change.
+    pub(crate) fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Every point, and from exactly there every change.
+    pub(crate) fn join(&self, latest: &Snapshots) -> (Bytes, broadcast::Receiver<Bytes>) {
+        let mut said = locked(&self.said);
+        self.say_changes(&mut said, latest);
+        let changes = self.changes.subscribe();
+        (self.all_of(&said.snapshot), changes)
+    }
+
+    /// Every point, as readers have been told it.
+    pub(crate) fn all(&self) -> Bytes {
+        let said = locked(&self.said).snapshot.clone();
+        self.all_of(&said)
+    }
+
+    /// Tells what changed, when the period is over. Cheap when another reader was first.
+    pub(crate) fn advance(&self, latest: &Snapshots) {
+        let mut said = locked(&self.said);
+        // Readers' clocks are not in step: a little early is in time.
+        if said.at.elapsed() + self.period / 10 >= self.period {
+            self.say_changes(&mut said, latest);
+        }
+    }
+
+    fn say_changes(&self, said: &mut Said, latest: &Snapshots) {
+        let latest = latest.borrow().clone();
+        let changed: Vec<Json> = self
+            .points
+            .iter()
+            .filter(|id| differs(&said.snapshot, &latest, **id))
+            .filter_map(|id| row(&latest, *id))
+            .collect();
+        *said = Said {
+            snapshot: latest,
+            at: Instant::now(),
+        };
+        if !changed.is_empty() {
+            // An error only says that nobody listens any more.
+            drop(self.changes.send(frame("p", &Json::Array(changed))));
+        }
+    }
+
+    fn all_of(&self, snapshot: &Snapshot) -> Bytes {
+        let rows = self.points.iter().filter_map(|id| row(snapshot, *id));
+        frame("p", &Json::Array(rows.collect()))
+    }
+}
+
+/// Whether people would see a difference. A value that was read again and is the same is none.
+fn differs(one: &Snapshot, other: &Snapshot, id: PointId) -> bool {
+    let (one, other) = (one.points.get(id.index()), other.points.get(id.index()));
+    match (one, other) {
+        (Some(one), Some(other)) => one.value != other.value || one.quality != other.quality,
+        (None, None) => false,
+        (Some(_), None) | (None, Some(_)) => true,
+    }
+}
+
+fn row(snapshot: &Snapshot, id: PointId) -> Option<Json> {
+    let point = snapshot.model.points.get(id.index())?;
+    let state = snapshot.points.get(id.index())?;
+    let quality = match state.quality {
+        Quality::Good => 0,
+        Quality::Uncertain(_) => 1,
+        Quality::Bad(_) => 2,
+        Quality::Stale(_) => 3,
+    };
+    let value = state.value.as_ref().map(wire::value);
+    Some(json!([
+        &*point.key,
+        value,
+        quality,
+        state.at.map(Timestamp::millis)
+    ]))
+}
+
+/// One event without its number.
+pub(crate) fn frame(name: &str, data: &Json) -> Bytes {
+    // JSON has no raw line breaks, so one data line is enough.
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,179 @@
+//! A POST that carries an idempotency key happens once, however often a phone with a bad signal sends it.
+//!
+//! The key is the header `Idempotency-Key`, or the field `idempotency_key` of a page's form.
+//! Only what was done is remembered: a refusal changed nothing and is judged anew each time.
+
+use crate::auth::see_other;
+use crate::error::ApiError;
+use crate::ports::{Identity, StoredAnswer};
+use crate::{BODY_LIMIT, Shared};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How a browser sends a form.
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+/// The longest key.
+const LONGEST_KEY: usize = 200;
+/// The largest answer that is remembered.
+const LARGEST_ANSWER: usize = 1024 * 1024;
+
+/// The keys whose first request is still running.
+pub(crate) type Running = Arc<Mutex<BTreeSet<String>>>;
+
+/// Answers a repeated request as its first was answered.
+pub(crate) async fn once(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let who = request.extensions().get::<Identity>().cloned();
+    let Some(who) = who.filter(|_| request.method() == Method::POST) else {
+        return next.run(request).await;
+    };
+    // A client that hangs up must not leave a thing done and its answer forgotten.
+    let tasks = shared.tasks.clone();
+    let work = tasks.spawn(async move { post(shared, who, request, next).await });
+    match work.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => error.into_response(),
+        Err(_) => ApiError::Internal.into_response(),
+    }
+}
+
+async fn post(
+    shared: Shared,
+    who: Identity,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, BODY_LIMIT).await;
+    let body = body.map_err(|_| ApiError::TooLarge)?;
+    let key = key(&parts, &body)?;
+    let print = fingerprint(parts.method.as_str(), parts.uri.path(), &body);
+    let request = Request::from_parts(parts, Body::from(body));
+    let Some(key) = key else {
+        return Ok(next.run(request).await);
+    };
+    let kind = if who.session { "user" } else { "token" };
+    let key = format!("{kind}:{}:{key}", who.user);
+    let _running = Claim::of(&shared.running, &key)?;
+    if let Some(known) = shared.app.archive.replay(key.clone()).await? {
+        if known.request != print {
+            return Err(ApiError::KeyReused);
+        }
+        return Ok(again(known));
+    }
+    keep(&shared, key, print, next.run(request).await).await
+}
+
+/// The key of a request, when it carries one.
+fn key(parts: &Parts, body: &[u8]) -> Result<Option<String>, ApiError> {
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    let form = kind.is_some_and(|kind| kind.as_bytes().starts_with(FORM));
+    let key = match parts.headers.get("idempotency-key") {
+        Some(key) => key.to_str().unwrap_or_default().trim(),
+        None if form => {
+            let mut pairs = body.split(|byte| *byte == b'&');
+            let field = pairs.find_map(|pair| pair.strip_prefix(b"idempotency_key="));
+            match field.and_then(|field| std::str::from_utf8(field).ok()) {
+                Some(key) => key,
+                None => return Ok(None),
+            }
+        }
+        None => return Ok(None),
+    };
+    if (1..=LONGEST_KEY).contains(&key.len()) {
+        return Ok(Some(key.to_owned()));
+    }
+    Err(ApiError::parameter("Idempotency-Key", "out_of_range"))
+}
+
+/// Remembers the answer when something was done: a success, or a page's redirect after a form.
+async fn keep(
+    shared: &Shared,
+    key: String,
+    request: String,
+    response: Response,
+) -> Result<Response, ApiError> {
+    let status = response.status();
+    if !status.is_success() && status != StatusCode::SEE_OTHER {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, LARGEST_ANSWER).await;
+    let body = body.map_err(|_| ApiError::Internal)?;
+    let place = parts.headers.get(header::LOCATION);
+    let place = place.filter(|_| status == StatusCode::SEE_OTHER);
+    let answer = StoredAnswer {
+        request,
+        status: status.as_u16(),
+        body: place.map_or_else(|| body.clone(), |at| Bytes::copy_from_slice(at.as_bytes())),
+    };
+    if let Err(error) = shared.app.archive.keep_answer(key, answer).await {
+        tracing::warn!(error = %error, "an answer could not be kept for a repeated request");
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn again(known: StoredAnswer) -> Response {
+    let status = StatusCode::from_u16(known.status).unwrap_or(StatusCode::OK);
+    let mut response = if status == StatusCode::SEE_OTHER {
+        see_other(std::str::from_utf8(&known.body).unwrap_or("/"))
+    } else if known.body.is_empty() {
+        status.into_response()
+    } else {
+        let page = known.body.starts_with(b"<");
+        let kind = if page {
+            "text/html; charset=utf-8"
+        } else {
+            "application/json"
+        };
+        (status, [(header::CONTENT_TYPE, kind)], known.body).into_response()
+    };
+    let replayed = HeaderValue::from_static("true");
+    response
+        .headers_mut()
+        .insert("idempotent-replayed", replayed);
+    response
+}
+
+fn fingerprint(method: &str, path: &str, body: &Bytes) -> String {
+    let mut hash = Sha256::new();
+    for part in [method.as_bytes(), path.as_bytes(), body.as_ref()] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    let hash = hash.finalize();
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Holds a key while its first request runs.
+struct Claim {
+    running: Running,
+    key: String,
+}
+
+impl Claim {
+    fn of(running: &Running, key: &str) -> Result<Self, ApiError> {
+        let mut keys = running.lock().unwrap_or_else(PoisonError::into_inner);
+        if !keys.insert(key.to_owned()) {
+            return Err(ApiError::KeyBusy);
+        }
+        Ok(Self {
+            running: running.clone(),
+            key: key.to_owned(),
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut keys = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.remove(&self.key);
+    }
+}

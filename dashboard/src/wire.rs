@@ -1,0 +1,106 @@
+//! The JSON shapes of the API, one file per resource. Every field is always there, `null` when unknown.
+//!
+//! Shapes hold no rule and ask nothing: they only say again what core knows, in the caller's language.
+
+pub(crate) mod alarm;
+pub(crate) mod asset;
+pub(crate) mod request;
+pub(crate) mod work_order;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use zhiban_core::{Timestamp, Value};
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T: ToSchema> {
+    /// What is on this page.
+    pub(crate) items: Vec<T>,
+    /// Send it as `cursor` to get the next page; `null` on the last.
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl<T: ToSchema> Page<T> {
+    /// A page from one entry more than it may hold; the one too many says that there is a next page.
+    pub(crate) fn cut(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = items.last().filter(|_| more).map(cursor);
+        Self { items, next_cursor }
+    }
+
+    /// Everything on one page.
+    pub(crate) fn whole(items: Vec<T>) -> Self {
+        Self {
+            items,
+            next_cursor: None,
+        }
+    }
+}
+
+/// One entry of the life of an alarm or an order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Event {
+    /// When.
+    #[schema(format = DateTime)]
+    pub(crate) at: String,
+    /// Who; `null` when the gateway did.
+    pub(crate) by: Option<String>,
+    /// What happened.
+    pub(crate) change: String,
+    /// The state or status before.
+    pub(crate) from: String,
+    /// The state or status after.
+    pub(crate) to: String,
+    /// What was written with it.
+    pub(crate) note: Option<String>,
+}
+
+/// Part of the series of one point, in columns of equal length.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Series {
+    /// The point's key.
+    pub(crate) key: String,
+    /// Where the answer begins.
+    #[schema(format = DateTime)]
+    pub(crate) from: String,
+    /// Where it ends, not included.
+    #[schema(format = DateTime)]
+    pub(crate) to: String,
+    /// The width of a bucket in milliseconds; 0 when each entry is one sample.
+    pub(crate) step_ms: i64,
+    /// Start of each bucket, in milliseconds since 1970.
+    pub(crate) t: Vec<i64>,
+    /// The lowest value of each bucket; `null` is a gap.
+    pub(crate) min: Vec<Option<f64>>,
+    /// The highest value of each bucket; `null` is a gap.
+    pub(crate) max: Vec<Option<f64>>,
+    /// The last value of each bucket; `null` is a gap.
+    pub(crate) last: Vec<Option<f64>>,
+}
+
+/// Who is signed in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Session {
+    /// The user name, or the token's name.
+    pub(crate) username: String,
+    /// The name people read.
+    pub(crate) display_name: String,
+    /// Signed in with a password, not with a token.
+    pub(crate) session: bool,
+}
+
+/// RFC 3339 in UTC.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.to_string()
+}
+
+/// A value as JSON: a flag as true or false, a number, a text or an enumeration's code as a string.
+pub(crate) fn value(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Flag(flag) => (*flag).into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Number(number) => (*number).into(),
+        Value::Text(text) => text.as_ref().into(),
+    }
+}

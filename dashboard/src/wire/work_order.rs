@@ -1,0 +1,179 @@
+//! Work orders as the API shows them.
+
+use crate::ports::{OrderEventRow, OrderRow};
+use crate::wire::{Event, time};
+use serde::Serialize;
+use utoipa::ToSchema;
+use zhiban_core::work_order::{self, Move};
+use zhiban_core::{Language, WorkOrder as Order};
+
+/// One work order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WorkOrder {
+    /// Its number.
+    #[schema(example = "WO-20261123-018")]
+    pub(crate) no: String,
+    /// `corrective`, `preventive`, `inspection` or `request`.
+    pub(crate) kind: &'static str,
+    /// `requested`, `approved`, `assigned`, `accepted`, `on_site`, `in_progress`, `on_hold`,
+    /// `completed`, `verified`, `closed`, `rejected` or `cancelled`.
+    pub(crate) status: &'static str,
+    /// 1 is the most urgent, 4 the least.
+    #[schema(minimum = 1, maximum = 4)]
+    pub(crate) priority: u8,
+    /// The asset's code.
+    pub(crate) asset: String,
+    /// What it is about.
+    pub(crate) title: String,
+    /// The fault family; `null` when a person reported it.
+    pub(crate) fault_family: Option<String>,
+    /// The numbers of its alarms, oldest first.
+    pub(crate) alarms: Vec<String>,
+    /// The user name of who does it.
+    pub(crate) assignee: Option<String>,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub(crate) created_at: String,
+    /// When it must be done.
+    #[schema(format = DateTime)]
+    pub(crate) due_at: Option<String>,
+    /// When the machine's own signal became normal.
+    #[schema(format = DateTime)]
+    pub(crate) recovered_at: Option<String>,
+    /// When it ended.
+    #[schema(format = DateTime)]
+    pub(crate) closed_at: Option<String>,
+}
+
+impl WorkOrder {
+    /// An order and the code of its asset.
+    pub(crate) fn of(order: &Order, asset: &str, language: Language) -> Self {
+        let family = Some(order.fault_family.clone());
+        Self {
+            no: order.no.to_string(),
+            kind: order.kind.code(),
+            status: order.status.code(),
+            priority: order.priority.number(),
+            asset: asset.to_owned(),
+            title: order.title.get(language).to_owned(),
+            fault_family: family.filter(|family| !family.is_empty()),
+            alarms: order.alarms.iter().map(ToString::to_string).collect(),
+            assignee: order.assignee.clone(),
+            created_at: time(order.created_at),
+            due_at: order.due_at.map(time),
+            recovered_at: order.recovered_at.map(time),
+            closed_at: order.closed_at.map(time),
+        }
+    }
+}
+
+/// What was found and done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Repair {
+    /// What was seen.
+    pub(crate) problem: Option<String>,
+    /// Why it happened.
+    pub(crate) cause: Option<String>,
+    /// What was done.
+    pub(crate) remedy: Option<String>,
+    /// Minutes of work.
+    pub(crate) labor_minutes: Option<u32>,
+}
+
+impl From<&work_order::Repair> for Repair {
+    fn from(repair: &work_order::Repair) -> Self {
+        Self {
+            problem: repair.problem.clone(),
+            cause: repair.cause.clone(),
+            remedy: repair.remedy.clone(),
+            labor_minutes: repair.labor_minutes,
+        }
+    }
+}
+
+/// One work order with its life and its repair record.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WorkOrderDetail {
+    /// The order.
+    #[serde(flatten)]
+    pub(crate) order: WorkOrder,
+    /// How often the fault came; 1 is the first time.
+    pub(crate) occurrences: u32,
+    /// Who reported it; `null` when the gateway did.
+    pub(crate) reported_by: Option<String>,
+    /// What was found and done.
+    pub(crate) repair: Repair,
+    /// Its life, oldest entry first; `null` when it cannot be read now.
+    pub(crate) events: Option<Vec<Event>>,
+}
+
+impl WorkOrderDetail {
+    /// An order and its life.
+    pub(crate) fn of(
+        row: &OrderRow,
+        events: Option<Vec<OrderEventRow>>,
+        language: Language,
+    ) -> Self {
+        Self {
+            order: WorkOrder::of(&row.order, &row.asset, language),
+            occurrences: row.order.occurrences,
+            reported_by: row.order.reported_by.clone(),
+            repair: Repair::from(&row.order.repair),
+            events: events.map(|events| events.into_iter().map(Event::from).collect()),
+        }
+    }
+}
+
+impl From<OrderEventRow> for Event {
+    fn from(row: OrderEventRow) -> Self {
+        Self {
+            at: time(row.at),
+            by: row.by,
+            change: row.change,
+            from: row.from,
+            to: row.to,
+            note: row.note,
+        }
+    }
+}
+
+/// A move that is allowed now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Transition {
+    /// Where to.
+    pub(crate) to: &'static str,
+    /// The fields that must be sent with it.
+    pub(crate) needs: Vec<&'static str>,
+}
+
+impl From<&Move> for Transition {
+    fn from(row: &Move) -> Self {
+        Self {
+            to: row.to.code(),
+            needs: row.needs.iter().map(|field| field.code()).collect(),
+        }
+    }
+}
+
+/// Something written on an order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Comment {
+    /// When.
+    #[schema(format = DateTime)]
+    pub(crate) at: String,
+    /// Who.
+    pub(crate) by: Option<String>,
+    /// What.
+    pub(crate) comment: String,
+}
+
+/// Something written, out of the life of an order; `None` when the entry is another.
+pub(crate) fn comment(row: OrderEventRow) -> Option<Comment> {
+    let written = row.change == work_order::WorkOrderChange::Commented.code();
+    let comment = row.note.filter(|_| written)?;
+    Some(Comment {
+        at: time(row.at),
+        by: row.by,
+        comment,
+    })
+}
