@@ -15,6 +15,8 @@ mod pages;
 pub mod ports;
 mod routes;
 mod service;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use auth::OverTls;

@@ -21,7 +21,7 @@ pub struct App {
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     /// The only way from people to state.
     pub commands: mpsc::Sender<CommandRequest>,
-    /// Changes of alarms and orders, the moment they are durable.
+    /// Changes of alarms and orders, the moment they are durable and the snapshot shows them.
     pub live: broadcast::Sender<Live>,
     /// Time series.
     pub history: Arc<dyn History>,
@@ -244,6 +244,9 @@ pub struct OrderFilter {
     pub limit: u32,
 }
 
+/// A record with the entries of its life, oldest first; `None` when there is none.
+pub type Life<Row, Entry> = Option<(Row, Vec<Entry>)>;
+
 /// Reads records of alarms and orders, newest first.
 pub trait Archive: Send + Sync {
     /// A page of alarms.
@@ -252,7 +255,7 @@ pub trait Archive: Send + Sync {
     fn alarm(
         &self,
         id: AlarmId,
-    ) -> BoxFuture<'_, Result<Option<(AlarmRow, Vec<AlarmEventRow>)>, Unavailable>>;
+    ) -> BoxFuture<'_, Result<Life<AlarmRow, AlarmEventRow>, Unavailable>>;
     /// A page of orders.
     fn work_orders(&self, filter: OrderFilter)
     -> BoxFuture<'_, Result<Vec<OrderRow>, Unavailable>>;
@@ -260,7 +263,7 @@ pub trait Archive: Send + Sync {
     fn work_order(
         &self,
         no: WorkOrderNumber,
-    ) -> BoxFuture<'_, Result<Option<(OrderRow, Vec<OrderEventRow>)>, Unavailable>>;
+    ) -> BoxFuture<'_, Result<Life<OrderRow, OrderEventRow>, Unavailable>>;
     /// How many alarms were raised in each hour of the last day, oldest hour first: 24 numbers.
     fn alarms_per_hour(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<u32>, Unavailable>>;
     /// The stored answer to an idempotency key of a user, with the hash of the request it belongs to.

@@ -1,0 +1,358 @@
+//! Who may come in: the whole map of routes against every kind of caller.
+
+use super::{Answer, Web, request};
+use crate::fixture::{PASSWORD, TOKEN, USER};
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// Every route of the API by its OpenAPI document, with examples in place of parameters.
+async fn routes(web: &Web) -> Vec<(Method, String)> {
+    let document = web.get("/api/openapi.json").await.json();
+    let paths = document["paths"].as_object().unwrap();
+    let mut routes = Vec::new();
+    for (path, item) in paths {
+        let path = path
+            .replace("{code}", "A3")
+            .replace("{asset}", "A3")
+            .replace("{point}", "floor")
+            .replace("{key}", "A3%2Ffloor")
+            .replace("{id}", "1")
+            .replace("{no}", "WO-20260101-001");
+        for method in item.as_object().unwrap().keys() {
+            let method = method.to_uppercase().parse().unwrap();
+            routes.push((method, path.clone()));
+        }
+    }
+    routes
+}
+
+#[tokio::test]
+async fn the_document_lists_every_route() {
+    let web = Web::new();
+    let found = routes(&web).await;
+    let found: Vec<String> = found
+        .iter()
+        .map(|(method, path)| format!("{method} {}", path.trim_start_matches("/api/v1")))
+        .collect();
+    let mut expected = vec![
+        "GET /session",
+        "POST /session",
+        "DELETE /session",
+        "GET /assets",
+        "GET /assets/A3",
+        "GET /assets/A3/points",
+        "GET /points/A3/floor/series",
+        "GET /points/A3%2Ffloor/series",
+        "GET /alarms",
+        "GET /alarms/1",
+        "POST /alarms/1/ack",
+        "POST /alarms/1/shelve",
+        "POST /alarms/1/unshelve",
+        "POST /alarms/1/comment",
+        "GET /work-orders",
+        "POST /work-orders",
+        "GET /work-orders/WO-20260101-001",
+        "PATCH /work-orders/WO-20260101-001",
+        "GET /work-orders/WO-20260101-001/transitions",
+        "POST /work-orders/WO-20260101-001/transitions",
+        "GET /work-orders/WO-20260101-001/comments",
+        "POST /work-orders/WO-20260101-001/comments",
+        "GET /stream",
+    ];
+    let mut found: Vec<&str> = found.iter().map(String::as_str).collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let document = web.get("/api/openapi.json").await.json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let asset = &document["components"]["schemas"]["Asset"]["required"];
+    assert_eq!(asset.as_array().unwrap().len(), 9);
+}
+
+#[tokio::test]
+async fn nobody_passes_unsigned_but_where_it_is_open() {
+    let web = Web::new();
+    for (method, path) in routes(&web).await {
+        if method == Method::POST && path == "/api/v1/session" {
+            continue;
+        }
+        for headers in [
+            &[][..],
+            &[("authorization", "Bearer wrong")],
+            &[("cookie", "zhiban_session=wrong")],
+        ] {
+            let mut headers = headers.to_vec();
+            headers.push(("sec-fetch-site", "same-origin"));
+            let answer = web
+                .send(request(method.clone(), &path, &headers, None))
+                .await;
+            assert_eq!(
+                answer.refusal(),
+                (401, "auth.required".to_owned()),
+                "{method} {path}"
+            );
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+        }
+    }
+    for path in ["/metrics", "/api/openapi.json", "/api/v1/none", "/api/"] {
+        let answer = web.send(request(Method::GET, path, &[], None)).await;
+        assert_eq!(
+            answer.refusal(),
+            (401, "auth.required".to_owned()),
+            "{path}"
+        );
+    }
+    for path in ["/", "/assets", "/alarms?state=open", "/none"] {
+        let answer = web.send(request(Method::GET, path, &[], None)).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
+        assert!(answer.header("location").starts_with("/login"), "{path}");
+    }
+    let answer = web
+        .send(request(Method::GET, "/alarms?state=open", &[], None))
+        .await;
+    assert_eq!(
+        answer.header("location"),
+        "/login?next=/alarms%3Fstate%3Dopen"
+    );
+    for path in ["/healthz", "/readyz", "/static/robots.txt"] {
+        let answer = web.send(request(Method::GET, path, &[], None)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_and_a_session_open_every_route() {
+    let web = Web::new();
+    let cookie = web.cookie().await;
+    let bearer = format!("Bearer {TOKEN}");
+    for (method, path) in routes(&web).await {
+        if method == Method::DELETE || path == "/api/v1/stream" {
+            continue;
+        }
+        for (name, value) in [
+            ("authorization", bearer.as_str()),
+            ("cookie", cookie.as_str()),
+        ] {
+            let headers = [(name, value), ("sec-fetch-site", "same-origin")];
+            let answer = web
+                .send(request(method.clone(), &path, &headers, None))
+                .await;
+            assert!(
+                !matches!(answer.status.as_u16(), 401 | 403 | 405 | 500..),
+                "{method} {path}: {}",
+                answer.text
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_a_fragment_is_led_to_sign_in() {
+    let web = Web::new();
+    let headers = [
+        ("hx-request", "true"),
+        ("hx-current-url", "http://box.lan:8080/alarms?state=open"),
+    ];
+    let answer = web.send(request(Method::GET, "/", &headers, None)).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        answer.header("hx-redirect"),
+        "/login?next=/alarms%3Fstate%3Dopen"
+    );
+}
+
+#[tokio::test]
+async fn a_session_begins_and_ends() {
+    let web = Web::new();
+    let cookie = web.cookie().await;
+    let who = async |cookie: &str| {
+        let headers = [("cookie", cookie)];
+        web.send(request(Method::GET, "/api/v1/session", &headers, None))
+            .await
+    };
+    let answer = who(&cookie).await.json();
+    assert_eq!(
+        answer,
+        json!({ "username": USER, "display_name": "李值班", "session": true })
+    );
+    let headers = [
+        ("cookie", cookie.as_str()),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    let answer = web
+        .send(request(Method::DELETE, "/api/v1/session", &headers, None))
+        .await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert!(answer.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(who(&cookie).await.status, StatusCode::UNAUTHORIZED);
+}
+
+async fn sign_in(web: &Web, password: &str, headers: &[(&str, &str)]) -> Answer {
+    let body = json!({ "username": USER, "password": password });
+    web.send(request(
+        Method::POST,
+        "/api/v1/session",
+        headers,
+        Some(body),
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn the_cookie_is_as_strict_as_the_way_allows() {
+    let web = Web::new();
+    let plain = sign_in(&web, PASSWORD, &[]).await;
+    let cookie = plain.header("set-cookie");
+    for part in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(!cookie.contains("Secure"));
+    let secure = sign_in(&web, PASSWORD, &[("x-forwarded-proto", "https")]).await;
+    assert!(secure.header("set-cookie").contains("Secure"));
+}
+
+#[tokio::test]
+async fn guessing_passwords_is_slowed() {
+    let web = Web::new();
+    for _ in 0..5 {
+        let answer = sign_in(&web, "wrong", &[]).await;
+        assert_eq!(answer.refusal(), (401, "auth.refused".to_owned()));
+    }
+    let answer = sign_in(&web, PASSWORD, &[]).await;
+    assert_eq!(answer.refusal(), (429, "rate.limited".to_owned()));
+    assert_eq!(answer.header("retry-after"), "15");
+}
+
+#[tokio::test]
+async fn other_sites_cannot_act_for_who_is_signed_in() {
+    let web = Web::new();
+    web.fixture.trip();
+    let path = format!("/api/v1/alarms/{}/comment", web.alarm("pump2_fault").await);
+    let cookie = web.cookie().await;
+    let post = async |headers: &[(&str, &str)]| {
+        let mut all = vec![("cookie", cookie.as_str()), ("host", "box.lan:8080")];
+        all.extend(headers);
+        let body = json!({ "comment": "seen" });
+        web.send(request(Method::POST, &path, &all, Some(body)))
+            .await
+    };
+    let refused: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[("origin", "http://evil.example")],
+        &[("origin", "null")],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://box.lan:8080"),
+        ],
+    ];
+    for headers in refused {
+        assert_eq!(
+            post(headers).await.refusal(),
+            (403, "csrf".to_owned()),
+            "{headers:?}"
+        );
+    }
+    for headers in [
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-site", "none"),
+        ("origin", "http://box.lan:8080"),
+    ] {
+        assert_eq!(
+            post(&[headers]).await.status,
+            StatusCode::NO_CONTENT,
+            "{headers:?}"
+        );
+    }
+    // A token is never sent by a browser on its own, so it needs no guard.
+    let headers = [("origin", "http://evil.example")];
+    let answer = web
+        .ask(
+            Method::POST,
+            &path,
+            &headers,
+            Some(json!({ "comment": "by machine" })),
+        )
+        .await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    // Another site cannot sign somebody in either.
+    let answer = sign_in(&web, PASSWORD, &[("sec-fetch-site", "cross-site")]).await;
+    assert_eq!(answer.refusal(), (403, "csrf".to_owned()));
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_strict_headers() {
+    let web = Web::new();
+    for path in ["/login", "/api/v1/assets", "/none", "/static/robots.txt"] {
+        let answer = web.get(path).await;
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert!(!policy.contains("unsafe"));
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "same-origin");
+    }
+    assert_eq!(
+        web.get("/api/v1/assets").await.header("cache-control"),
+        "no-store"
+    );
+}
+
+#[tokio::test]
+async fn files_are_kept_by_version() {
+    let web = Web::new();
+    let url = crate::assets::url("robots.txt");
+    let answer = web.get(&url).await;
+    assert!(answer.header("cache-control").contains("immutable"));
+    let plain = web.get("/static/robots.txt").await;
+    assert_eq!(plain.header("cache-control"), "no-cache");
+    let tag = plain.header("etag").to_owned();
+    let headers = [("if-none-match", tag.as_str())];
+    let again = web
+        .ask(Method::GET, "/static/robots.txt", &headers, None)
+        .await;
+    assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+    for path in [
+        "/static/none",
+        "/static/../Cargo.toml",
+        "/static/%2e%2e/Cargo.toml",
+    ] {
+        assert_eq!(web.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_names_what_fails() {
+    let web = Web::new();
+    let ready = web.get("/readyz").await;
+    assert_eq!(
+        ready.json(),
+        json!({ "ready": true, "failing": Value::Array(vec![]) })
+    );
+    web.fixture.break_store(true);
+    let broken = web.send(request(Method::GET, "/readyz", &[], None)).await;
+    assert_eq!(broken.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        broken.json(),
+        json!({ "ready": false, "failing": ["journal"] })
+    );
+    let alive = web.send(request(Method::GET, "/healthz", &[], None)).await;
+    assert_eq!(alive.status, StatusCode::OK);
+}
+
+#[test]
+fn only_a_path_of_this_site_is_gone_back_to() {
+    let safe = crate::auth::safe_next;
+    assert_eq!(safe(Some("/alarms?state=open")), "/alarms?state=open");
+    for bad in [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "x",
+        "",
+        "/a\r\nb",
+    ] {
+        assert_eq!(safe(Some(bad)), "/", "{bad}");
+    }
+    assert_eq!(safe(None), "/");
+}
