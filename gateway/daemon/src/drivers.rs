@@ -2,11 +2,19 @@
 //!
 //! A driver never blocks another, never writes to a device, and never turns silence into a value.
 
+pub(crate) mod backoff;
+pub mod modbus;
+
 use crate::engine::EngineHandle;
+use backoff::Backoff;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use zhiban_core::profile::Profile;
-use zhiban_core::{AssetId, Duration, PointId};
+use zhiban_core::{AssetId, Duration, Input, LinkState, PointId};
 
 /// One device on a link, as a driver needs it.
 #[derive(Debug, Clone)]
@@ -77,4 +85,47 @@ pub struct MqttLink {
     pub keep_alive: Duration,
     /// Whether the link is encrypted.
     pub tls: bool,
+}
+
+/// A link of any kind.
+#[derive(Clone)]
+pub enum LinkSpec {
+    /// A Modbus endpoint.
+    Modbus(ModbusLink),
+}
+
+/// Starts the driver of a link, and starts it again should it ever panic.
+pub fn spawn(tracker: &TaskTracker, context: DriverContext, link: LinkSpec, devices: Vec<Device>) {
+    tracker.spawn(supervise(context, link, devices));
+}
+
+async fn supervise(context: DriverContext, link: LinkSpec, devices: Vec<Device>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let run = run(context.clone(), link.clone(), devices.clone());
+        if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
+            return;
+        }
+        let labels = [("link", context.link.clone())];
+        metrics::counter!("zhiban_driver_panics_total", &labels).increment(1);
+        tracing::error!(link = %context.link, "the driver panicked; it is started again");
+        let down = devices.iter().map(|device| Input::Link {
+            asset: device.asset,
+            state: LinkState::Down,
+        });
+        if context.engine.inputs(down.collect()).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = context.stop.cancelled() => return,
+            () = sleep_until(backoff.failed(Instant::now())) => {}
+        }
+    }
+}
+
+/// The one place that knows which driver serves which kind of link.
+async fn run(context: DriverContext, link: LinkSpec, devices: Vec<Device>) {
+    match link {
+        LinkSpec::Modbus(link) => modbus::run(context, link, devices).await,
+    }
 }
