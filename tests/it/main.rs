@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says where by its panic"
 )]
 
+mod modbus;
 mod support;
 mod support_works;
 mod tidy;
