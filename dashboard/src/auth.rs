@@ -278,7 +278,7 @@ pub(crate) async fn sign_in(
         .await?
         .ok_or(ApiError::SignInRefused)?;
     shared.limiter.succeeded(&attempt);
-    session_cookie(caller, secret, 30)
+    session_cookie(caller, secret, 1)
 }
 
 /// Ends the session of a request: the `Set-Cookie` value that takes its cookie away.

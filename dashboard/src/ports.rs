@@ -225,7 +225,7 @@ pub struct AlarmFilter {
     pub asset: Option<String>,
     /// Only older than this alarm (the cursor).
     pub before: Option<AlarmId>,
-    /// At most this many, 1 to 200.
+    /// At most this many, 1 to 201: one more than a page holds says that there is a next page.
     pub limit: u32,
 }
 
@@ -240,7 +240,7 @@ pub struct OrderFilter {
     pub assignee: Option<String>,
     /// Only older than this order (the cursor).
     pub before: Option<WorkOrderNumber>,
-    /// At most this many, 1 to 200.
+    /// At most this many, 1 to 201: one more than a page holds says that there is a next page.
     pub limit: u32,
 }
 

@@ -16,8 +16,8 @@ use zhiban_dashboard::ports::{
     StoredAnswer, Unavailable,
 };
 
-/// The longest page.
-const PAGE: u32 = 200;
+/// The longest page, and the one entry more by which its reader sees that there is a next page.
+const PAGE: u32 = 201;
 /// The length of the statistics of alarms.
 const HOURS: usize = 24;
 const DAY: Duration = Duration::from_secs(24 * 3600);
