@@ -116,20 +116,28 @@ fn refusal_title(refusal: &Refusal) -> Text {
 
 /// What an error is in this case, and what to do.
 pub(super) fn detail(error: &ApiError) -> Text {
-    let (zh, en) = match error {
-        ApiError::BodySyntax { line, column } => {
-            return Text::new(
-                format!("第 {line} 行第 {column} 列不是有效的 JSON。"),
-                format!("It stops being JSON at line {line}, column {column}."),
-            );
-        }
-        ApiError::RateLimited(seconds) => {
-            return Text::new(
-                format!("请在 {seconds} 秒后再试。"),
-                format!("Try again in {seconds} seconds."),
-            );
-        }
-        ApiError::Refused(refusal, _) => return refusal_detail(refusal),
+    if let ApiError::BodySyntax { line, column } = error {
+        return Text::new(
+            format!("第 {line} 行第 {column} 列不是有效的 JSON。"),
+            format!("It stops being JSON at line {line}, column {column}."),
+        );
+    }
+    if let ApiError::RateLimited(seconds) = error {
+        return Text::new(
+            format!("请在 {seconds} 秒后再试。"),
+            format!("Try again in {seconds} seconds."),
+        );
+    }
+    if let ApiError::Refused(refusal, _) = error {
+        return refusal_detail(refusal);
+    }
+    let (zh, en) = fixed_detail(error);
+    Text::new(zh, en)
+}
+
+/// The same words in every case of the code.
+fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
+    match error {
         ApiError::AuthRequired => (
             "请登录，或在请求中携带有效的令牌。",
             "Sign in, or send a token that is still good.",
@@ -188,8 +196,9 @@ pub(super) fn detail(error: &ApiError) -> Text {
             "已写入日志，请联系管理员。",
             "It is in the log; tell the administrator.",
         ),
-    };
-    Text::new(zh, en)
+        // These have numbers or reasons of their own.
+        ApiError::BodySyntax { .. } | ApiError::RateLimited(_) | ApiError::Refused(..) => ("", ""),
+    }
 }
 
 fn refusal_detail(refusal: &Refusal) -> Text {
