@@ -9,6 +9,7 @@ mod secret;
 mod tests;
 
 pub use admin::{AccountError, AccountRow, TokenRow};
+pub(crate) use secret::hex;
 
 use crate::journal::read::Reader;
 use crate::journal::{JournalError, Store};

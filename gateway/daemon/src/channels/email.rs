@@ -1,0 +1,205 @@
+//! Mail by SMTP.
+//!
+//! A password never travels unencrypted over a network. The mail's id is made from the
+//! notification's, so that a second copy is known as one.
+
+use super::{Channel, DeliveryError, Rendered};
+use crate::config::EmailTls;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
+use lettre::transport::smtp::PoolConfig;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+
+/// A refused sign-in is a matter of configuration: the message waits for it to be put right.
+const SIGN_IN_REFUSED: [u16; 4] = [530, 534, 535, 538];
+
+/// How mail is sent, and to whom.
+#[derive(Debug)]
+pub struct EmailOptions {
+    /// The mail server's host name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is encrypted.
+    pub tls: EmailTls,
+    /// User name and password, when the server asks.
+    pub credentials: Option<(String, SecretString)>,
+    /// The sender's address.
+    pub from: String,
+    /// The receivers' addresses; each gets their own copy.
+    pub to: Vec<String>,
+    /// How long one exchange with the server may take.
+    pub timeout: Duration,
+}
+
+/// A mail channel.
+pub struct Email {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    to: Vec<Mailbox>,
+    /// How long a whole mail may take.
+    limit: Duration,
+}
+
+impl Email {
+    /// A channel that has sent nothing yet.
+    ///
+    /// # Errors
+    /// In words: an address is none, nobody receives, or a password would travel unencrypted.
+    pub fn new(options: EmailOptions) -> Result<Self, String> {
+        let to: Result<Vec<_>, _> = options.to.iter().map(|text| mailbox(text)).collect();
+        let to = to?;
+        if to.is_empty() {
+            return Err("to is empty; name who receives the mail".to_owned());
+        }
+        let local = ["localhost", "127.0.0.1", "::1"].contains(&options.host.as_str());
+        if options.tls == EmailTls::None && options.credentials.is_some() && !local {
+            let what = "the password would travel unencrypted; set tls to implicit or starttls";
+            return Err(what.to_owned());
+        }
+        Ok(Self {
+            from: mailbox(&options.from)?,
+            limit: options.timeout * 3,
+            transport: transport(options)?,
+            to,
+        })
+    }
+
+    /// One copy for each receiver: an address that is gone does not keep the others from hearing.
+    async fn send(&self, message: &Rendered) -> Result<(), DeliveryError> {
+        let mut taken = 0;
+        let mut refused = None;
+        for to in &self.to {
+            let mail = self.mail(message, to)?;
+            let sending = tokio::time::timeout(self.limit, self.transport.send(mail));
+            let error = match sending.await {
+                Err(_) => return Err(DeliveryError::transient("no answer in time")),
+                Ok(Err(error)) => judge(&error),
+                Ok(Ok(_)) => {
+                    taken += 1;
+                    continue;
+                }
+            };
+            if matches!(error, DeliveryError::Transient { .. }) {
+                return Err(error);
+            }
+            tracing::warn!(notification.id = message.id, %error, "a receiver of mail is refused");
+            refused = Some(error);
+        }
+        match refused {
+            Some(error) if taken == 0 => Err(error),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn mail(&self, message: &Rendered, to: &Mailbox) -> Result<Message, DeliveryError> {
+        Message::builder()
+            .from(self.from.clone())
+            .to(to.clone())
+            .subject(message.title.clone())
+            .message_id(Some(message_id(&message.id, &self.from.email)))
+            .header(ContentType::TEXT_PLAIN)
+            .body(message.text.clone())
+            .map_err(|error| DeliveryError::Permanent(format!("no mail can be made ({error})")))
+    }
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, String> {
+    let parsed = text.parse();
+    parsed.map_err(|_| format!("\"{text}\" is no mail address; write name@host"))
+}
+
+fn transport(options: EmailOptions) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+    type Transport = AsyncSmtpTransport<Tokio1Executor>;
+    super::install_tls();
+    let host = options.host.as_str();
+    let builder = match options.tls {
+        EmailTls::Implicit => Transport::relay(host),
+        EmailTls::Starttls => Transport::starttls_relay(host),
+        EmailTls::None => Ok(Transport::builder_dangerous(host)),
+    };
+    let builder = builder.map_err(|error| format!("host is not usable ({error})"))?;
+    let mut builder = builder
+        .port(options.port)
+        .timeout(Some(options.timeout))
+        .pool_config(PoolConfig::new().max_size(4));
+    if let Some((user, password)) = options.credentials {
+        let password = password.expose_secret().to_owned();
+        builder = builder.credentials(Credentials::new(user, password));
+    }
+    Ok(builder.build())
+}
+
+/// `<home/WO-20261123-001/raised/1@host>`: what mail does not allow becomes a dash.
+fn message_id(id: &str, from: &Address) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "/-_".contains(c);
+    let id = id.chars().map(|c| if allowed(c) { c } else { '-' });
+    format!("<{}@{}>", id.collect::<String>(), from.domain())
+}
+
+/// What a failure means. The server's own words are left out: they may repeat what was sent.
+fn judge(error: &lettre::transport::smtp::Error) -> DeliveryError {
+    match error.status().map(u16::from) {
+        Some(code) if error.is_permanent() && !SIGN_IN_REFUSED.contains(&code) => {
+            DeliveryError::Permanent(format!("the mail server answered {code}"))
+        }
+        Some(code) => DeliveryError::transient(format!("the mail server answered {code}")),
+        None if error.is_timeout() => DeliveryError::transient("no answer in time"),
+        None if error.is_tls() => DeliveryError::transient("no encrypted connection"),
+        None if error.is_response() => DeliveryError::transient("no sense in the answer"),
+        None => DeliveryError::transient("no connection"),
+    }
+}
+
+impl Channel for Email {
+    fn deliver<'a>(&'a self, message: &'a Rendered) -> BoxFuture<'a, Result<(), DeliveryError>> {
+        self.send(message).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> EmailOptions {
+        EmailOptions {
+            host: "mail.example".to_owned(),
+            port: 25,
+            tls: EmailTls::None,
+            credentials: None,
+            from: "值班 <duty@example.com>".to_owned(),
+            to: vec!["crew@example.com".to_owned()],
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_usable_is_refused_in_words() {
+        let refusal = |change: fn(&mut EmailOptions)| {
+            let mut options = options();
+            change(&mut options);
+            Email::new(options).err().unwrap_or_default()
+        };
+        assert_eq!(refusal(|_| {}), "");
+        assert!(refusal(|options| options.to.clear()).contains("who receives"));
+        assert!(refusal(|options| options.from = "nobody".to_owned()).contains("name@host"));
+        let plain = refusal(|options| {
+            options.credentials = Some(("duty".to_owned(), "geheim".into()));
+        });
+        assert!(plain.contains("starttls") && !plain.contains("geheim"));
+    }
+
+    #[test]
+    fn a_message_id_is_made_of_what_mail_allows() {
+        let from = "duty@example.com".parse().unwrap();
+        assert_eq!(
+            message_id("幸福里 1/WO-20261123-001/raised/1", &from),
+            "<----1/WO-20261123-001/raised/1@example.com>"
+        );
+    }
+}
