@@ -11,3 +11,4 @@ pub mod engine;
 pub mod health;
 pub mod history;
 pub mod journal;
+pub mod outbox;

@@ -131,7 +131,9 @@ create table outbox (
     due_at integer not null,
     unique (notification, channel)
 );
-create index outbox_pending on outbox (channel, due_at) where status = 'pending';
+-- In the order of sending, so that a long backlog is never sorted.
+create index outbox_pending on outbox (channel, life_safety desc, id, due_at)
+    where status = 'pending';
 
 create table delivery (
     id integer primary key,

@@ -1,0 +1,227 @@
+//! The outbox: brings what the journal holds to the people, through every channel it is for.
+//!
+//! Nothing is sent that is not recorded — except by [`Unrecorded`], while the record store fails.
+//! Every attempt is written down; what is given up stays visible.
+
+mod lane;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod text;
+mod told;
+
+pub use text::TextsError;
+
+use crate::channels::{Configured, Routes};
+use crate::health::Board;
+use crate::journal::{Journal, Store};
+use lane::Lane;
+use std::sync::Arc;
+use std::time::Duration;
+use text::Texts;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use told::{Renderer, Told};
+use zhiban_core::{Effect, Model};
+
+/// How many messages wait in memory for one channel while the record store fails.
+const UNRECORDED_QUEUE: usize = 1024;
+/// How often the health line is written.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often rows of channels that are gone are looked for.
+const ORPHANS_EVERY: Duration = Duration::from_secs(3600);
+
+/// How a message that was not delivered is tried again.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The wait after the first failure is between this and twice as long.
+    pub first: Duration,
+    /// No wait is longer.
+    pub longest: Duration,
+    /// A message older than this is given up.
+    pub give_up: Duration,
+    /// A message that could not be recorded is given up after this.
+    pub give_up_unrecorded: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(5),
+            longest: Duration::from_secs(600),
+            give_up: Duration::from_secs(24 * 3600),
+            give_up_unrecorded: Duration::from_secs(900),
+        }
+    }
+}
+
+impl Pace {
+    /// A random time between the first wait and a limit that doubles with each attempt.
+    fn wait(&self, attempt: u32) -> Duration {
+        let doubled = self
+            .first
+            .saturating_mul(2_u32.saturating_pow(attempt.min(16)));
+        let limit = doubled.min(self.longest).max(self.first);
+        let span = u64::try_from((limit - self.first).as_micros()).unwrap_or(u64::MAX);
+        // Without random numbers everybody waits the longest.
+        let random = getrandom::u64().unwrap_or(span);
+        self.first + Duration::from_micros(random % span.saturating_add(1).max(1))
+    }
+}
+
+/// What the outbox works with.
+pub struct Parts {
+    /// The open journal.
+    pub journal: Arc<Journal>,
+    /// Every channel.
+    pub channels: Vec<Configured>,
+    /// Which channels take what.
+    pub routes: Arc<Routes>,
+    /// Where people open the dashboard; `None` leaves links out of messages.
+    pub url: Option<String>,
+    /// How it is written on the board of the gateway.
+    pub board: Arc<Board>,
+    /// How failures are tried again.
+    pub pace: Pace,
+}
+
+/// The outbox task.
+pub struct Outbox {
+    lanes: Vec<(Arc<Lane>, mpsc::Receiver<Told>)>,
+    store: Store,
+    board: Arc<Board>,
+    give_up: Duration,
+}
+
+/// Tells people what cannot be recorded, marked as such.
+#[derive(Debug, Clone)]
+pub struct Unrecorded {
+    model: Arc<Model>,
+    routes: Arc<Routes>,
+    lanes: Arc<[(String, mpsc::Sender<Told>)]>,
+}
+
+impl Outbox {
+    /// An outbox that has sent nothing yet, and the way past the record store.
+    ///
+    /// # Errors
+    /// The texts of the notifications are not usable.
+    pub fn new(parts: Parts) -> Result<(Self, Unrecorded), TextsError> {
+        let model = parts.journal.model().clone();
+        let renderer = Arc::new(Renderer {
+            model: model.clone(),
+            texts: Texts::built_in()?,
+            url: parts.url.map(|url| url.trim_end_matches('/').to_owned()),
+        });
+        let mut lanes = Vec::new();
+        let mut ways = Vec::new();
+        for channel in parts.channels {
+            let (sender, receiver) = mpsc::channel(UNRECORDED_QUEUE);
+            ways.push((channel.name.clone(), sender));
+            let lane = Lane {
+                channel,
+                store: parts.journal.store().clone(),
+                renderer: renderer.clone(),
+                pace: parts.pace,
+                wake: Arc::new(Notify::new()),
+            };
+            lanes.push((Arc::new(lane), receiver));
+        }
+        let outbox = Self {
+            lanes,
+            store: parts.journal.store().clone(),
+            board: parts.board,
+            give_up: parts.pace.give_up,
+        };
+        let unrecorded = Unrecorded {
+            model,
+            routes: parts.routes,
+            lanes: ways.into(),
+        };
+        Ok((outbox, unrecorded))
+    }
+
+    /// Sends what is due on every channel, until stopped. `wake` says that there is something new.
+    pub async fn run(self, wake: Arc<Notify>, stop: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        let mut bells = Vec::new();
+        let mut served = Vec::new();
+        for (lane, receiver) in self.lanes {
+            bells.push(lane.wake.clone());
+            served.push(lane.channel.name.clone());
+            let (direct, direct_stop) = (lane.clone(), stop.clone());
+            tasks.spawn(async move { direct.run_unrecorded(receiver, direct_stop).await });
+            let stop = stop.clone();
+            tasks.spawn(async move { lane.run(stop).await });
+        }
+        let mut look = tokio::time::interval(LOOK);
+        let mut orphans = tokio::time::interval(ORPHANS_EVERY);
+        let mut shown = String::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = wake.notified() => bells.iter().for_each(|bell| bell.notify_one()),
+                _ = look.tick() => show_standing(&self.store, &self.board, &mut shown).await,
+                _ = orphans.tick() => give_up_orphans(&self.store, &served, self.give_up).await,
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Writes the health line when it says something new.
+async fn show_standing(store: &Store, board: &Board, shown: &mut String) {
+    let day = zhiban_core::Duration::from_secs(24 * 3600);
+    let (ok, detail) = match queue::standing(store, crate::journal::now() - day).await {
+        Ok(standing) => {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge; counts are small")]
+            metrics::gauge!("zhiban_outbox_pending").set(standing.pending as f64);
+            let detail = format!(
+                "{} waiting, {} of them failing, {} given up today",
+                standing.pending, standing.failing, standing.dead
+            );
+            (standing.failing + standing.dead == 0, detail)
+        }
+        Err(error) => (false, error.to_string()),
+    };
+    if *shown != detail {
+        board.set("outbox", ok, false, detail.clone());
+        *shown = detail;
+    }
+}
+
+async fn give_up_orphans(store: &Store, served: &[String], give_up: Duration) {
+    let age = i64::try_from(give_up.as_millis()).unwrap_or(i64::MAX);
+    let before = crate::journal::now() - zhiban_core::Duration::from_millis(age);
+    match queue::give_up_orphans(store, served, before).await {
+        Ok(0) => {}
+        Ok(messages) => {
+            tracing::error!(messages, "given up: their channel is no longer configured")
+        }
+        Err(error) => tracing::warn!(error = error.chain(), "the outbox cannot be looked through"),
+    }
+}
+
+impl Unrecorded {
+    /// Tells every notification among the effects at once, whether or not it can be recorded.
+    /// Never waits; what does not fit into a channel's queue is counted.
+    pub fn tell(&self, effects: &[Effect]) {
+        for effect in effects {
+            let Effect::Notify(about) = effect else {
+                continue;
+            };
+            let told = Told::new(&self.model, about);
+            let takers = self.routes.route(about);
+            for (_, lane) in self.lanes.iter().filter(|(name, _)| takers.contains(name)) {
+                if lane.try_send(told.clone()).is_err() {
+                    tracing::error!(
+                        notification.id = about.id,
+                        "unrecorded and not told: too many wait"
+                    );
+                    metrics::counter!("zhiban_unrecorded_lost_total").increment(1);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! One lane for each channel: a channel that hangs never stops another.
+//!
+//! Delivery is at least once: what was sent and could not be written down is sent again after a
+//! restart, with the same id.
+
+use super::Pace;
+use super::queue::{self, Attempt, Due, Outcome};
+use super::told::{Renderer, Told};
+use crate::channels::{Configured, DeliveryError};
+use crate::journal::{JournalError, Store};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use zhiban_core::Timestamp;
+
+/// The lane looks again after this, whatever it was told.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The lane looks again after this when the store failed.
+const STORE_FAILED: Duration = Duration::from_secs(2);
+/// What is under way may end within this when the gateway stops.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// One channel and what it works with.
+pub(super) struct Lane {
+    pub(super) channel: Configured,
+    pub(super) store: Store,
+    pub(super) renderer: Arc<Renderer>,
+    pub(super) pace: Pace,
+    pub(super) wake: Arc<Notify>,
+}
+
+/// What is under way, by row.
+#[derive(Default)]
+struct Work<'a> {
+    running: FuturesUnordered<BoxFuture<'a, Attempt>>,
+    ids: BTreeSet<i64>,
+    /// Ended, and not written down yet.
+    unwritten: BTreeMap<i64, Attempt>,
+}
+
+impl Lane {
+    /// Sends what is due, until stopped.
+    pub(super) async fn run(&self, stop: CancellationToken) {
+        let mut work = Work::default();
+        loop {
+            let wait = match self.advance(&mut work).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::warn!(
+                        channel = self.channel.name,
+                        error = error.chain(),
+                        "the outbox cannot be read or written; tried again"
+                    );
+                    STORE_FAILED
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(attempt) = work.running.next() => self.ended(&mut work, attempt),
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        let rest = async {
+            while let Some(attempt) = work.running.next().await {
+                self.ended(&mut work, attempt);
+            }
+            self.write_down(&mut work).await
+        };
+        if !matches!(tokio::time::timeout(LAST_WORDS, rest).await, Ok(Ok(()))) {
+            tracing::info!(
+                channel = self.channel.name,
+                "some messages are sent after the next start"
+            );
+        }
+    }
+
+    /// Writes down what ended and starts what is due; returns how long nothing else is.
+    async fn advance<'a>(&'a self, work: &mut Work<'a>) -> Result<Duration, JournalError> {
+        self.write_down(work).await?;
+        let now = crate::journal::now();
+        let free = self.channel.concurrency.saturating_sub(work.running.len());
+        if free > 0 {
+            let known = work.ids.len();
+            for due in queue::due(&self.store, &self.channel.name, now, free + known).await? {
+                if work.running.len() < self.channel.concurrency && work.ids.insert(due.id) {
+                    work.running.push(self.attempt(due).boxed());
+                }
+            }
+        }
+        if work.running.len() >= self.channel.concurrency {
+            return Ok(LOOK_AGAIN);
+        }
+        let next = queue::next_due(&self.store, &self.channel.name, now).await?;
+        let wait = next.map_or(LOOK_AGAIN, |at| at.since(now).to_std());
+        Ok(wait.min(LOOK_AGAIN))
+    }
+
+    fn ended(&self, work: &mut Work, attempt: Attempt) {
+        let labels = [
+            ("channel", self.channel.name.clone()),
+            ("outcome", attempt.outcome.code().to_owned()),
+        ];
+        metrics::counter!("zhiban_deliveries_total", &labels).increment(1);
+        work.unwritten.insert(attempt.id, attempt);
+    }
+
+    async fn write_down(&self, work: &mut Work<'_>) -> Result<(), JournalError> {
+        while let Some(entry) = work.unwritten.first_entry() {
+            queue::record(&self.store, entry.get()).await?;
+            work.ids.remove(entry.key());
+            entry.remove();
+        }
+        Ok(())
+    }
+
+    async fn attempt(&self, due: Due) -> Attempt {
+        let message = self
+            .renderer
+            .render(&due.told, self.channel.language, false);
+        let begun = Instant::now();
+        let result = self.channel.channel.deliver(&message).await;
+        let (at, number) = (crate::journal::now(), due.attempts + 1);
+        let outcome = match result {
+            Ok(()) => Outcome::Sent,
+            Err(error) => self.failed(&due, number, error, at),
+        };
+        Attempt {
+            id: due.id,
+            number,
+            at,
+            took: begun.elapsed(),
+            outcome,
+        }
+    }
+
+    fn failed(&self, due: &Due, number: u32, error: DeliveryError, now: Timestamp) -> Outcome {
+        let age = now.since(due.created_at).to_std();
+        let channel = self.channel.name.as_str();
+        match error {
+            DeliveryError::Transient {
+                reason,
+                retry_after,
+            } if age < self.pace.give_up => {
+                if number == 1 {
+                    tracing::warn!(
+                        channel,
+                        notification.id = due.told.id,
+                        reason,
+                        "not delivered; tried again"
+                    );
+                }
+                let wait = self.pace.wait(number).max(retry_after.unwrap_or_default());
+                let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+                Outcome::Again {
+                    due_at: now + zhiban_core::Duration::from_millis(wait),
+                    error: reason,
+                }
+            }
+            given_up @ (DeliveryError::Transient { .. } | DeliveryError::Permanent(_)) => {
+                let error = given_up.to_string();
+                tracing::error!(
+                    channel,
+                    notification.id = due.told.id,
+                    error,
+                    "not delivered, given up"
+                );
+                Outcome::Dead { error }
+            }
+        }
+    }
+
+    /// Tells what could not be recorded, straight from memory, in order, until stopped.
+    pub(super) async fn run_unrecorded(
+        &self,
+        mut queue: mpsc::Receiver<Told>,
+        stop: CancellationToken,
+    ) {
+        let all = async {
+            while let Some(told) = queue.recv().await {
+                self.tell_unrecorded(&told).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = all => {}
+        }
+    }
+
+    async fn tell_unrecorded(&self, told: &Told) {
+        let message = self.renderer.render(told, self.channel.language, true);
+        let channel = self.channel.name.as_str();
+        let begun = Instant::now();
+        for number in 1_u32.. {
+            let error = match self.channel.channel.deliver(&message).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            let retry_after = match &error {
+                DeliveryError::Transient { retry_after, .. } => retry_after.unwrap_or_default(),
+                DeliveryError::Permanent(_) => self.pace.give_up,
+            };
+            let wait = self.pace.wait(number).max(retry_after);
+            if begun.elapsed() + wait > self.pace.give_up_unrecorded {
+                tracing::error!(channel, notification.id = told.id, %error, "unrecorded and not delivered");
+                metrics::counter!("zhiban_unrecorded_lost_total").increment(1);
+                return;
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+}

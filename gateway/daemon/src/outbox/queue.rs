@@ -1,0 +1,182 @@
+//! The rows of the outbox: what is due, and what became of an attempt.
+//!
+//! A row is pending, sent or dead; it is never deleted, and every attempt is written down.
+
+use super::told::Told;
+use crate::journal::read::Reader;
+use crate::journal::{JournalError, Store};
+use std::time::Duration;
+use zhiban_core::Timestamp;
+
+/// One message to send through one channel.
+#[derive(Debug, Clone)]
+pub(super) struct Due {
+    pub(super) id: i64,
+    /// How often it was tried.
+    pub(super) attempts: u32,
+    pub(super) created_at: Timestamp,
+    pub(super) told: Told,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub(super) id: i64,
+    /// Which one it was, from 1.
+    pub(super) number: u32,
+    pub(super) at: Timestamp,
+    pub(super) took: Duration,
+    pub(super) outcome: Outcome,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone)]
+pub(super) enum Outcome {
+    /// The other side took it.
+    Sent,
+    /// It is tried again.
+    Again { due_at: Timestamp, error: String },
+    /// It is given up.
+    Dead { error: String },
+}
+
+impl Outcome {
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Outcome::Sent => "sent",
+            Outcome::Again { .. } => "failed",
+            Outcome::Dead { .. } => "refused",
+        }
+    }
+}
+
+/// How the outbox stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Standing {
+    pub(super) pending: i64,
+    /// Given up within the last day.
+    pub(super) dead: i64,
+    /// Pending, and tried at least three times without success.
+    pub(super) failing: i64,
+}
+
+/// What is due on a channel, life safety first, then the oldest.
+pub(super) async fn due(
+    store: &Store,
+    channel: &str,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Due>, JournalError> {
+    let query = sqlx::query(
+        "select o.id as id, o.attempts as attempts, o.created_at as created_at, \
+         o.notification as notification, n.reason as reason, n.person as person, \
+         n.priority as priority, n.life_safety as life_safety, n.asset as asset, n.rule as rule, \
+         n.alarm as alarm, n.work_order as work_order, n.title_zh as title_zh, \
+         n.title_en as title_en, n.at as at \
+         from outbox o join notification n on n.id = o.notification \
+         where o.channel = $1 and o.status = 'pending' and o.due_at <= $2 \
+         order by o.life_safety desc, o.id limit $3",
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let query = query
+        .bind(channel.to_owned())
+        .bind(now.millis())
+        .bind(limit);
+    let rows = query.fetch_all(store.readers()).await?;
+    let due = |row| {
+        let read = Reader::new("outbox", row);
+        Ok(Due {
+            id: read.int("id")?,
+            attempts: read.small("attempts")?,
+            created_at: read.at("created_at")?,
+            told: Told::read(row)?,
+        })
+    };
+    rows.iter().map(due).collect()
+}
+
+/// When something later becomes due on a channel.
+pub(super) async fn next_due(
+    store: &Store,
+    channel: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, JournalError> {
+    let query = sqlx::query(
+        "select min(due_at) as due_at from outbox \
+         where channel = $1 and status = 'pending' and due_at > $2",
+    );
+    let query = query.bind(channel.to_owned()).bind(now.millis());
+    let row = query.fetch_one(store.readers()).await?;
+    Reader::new("outbox", &row).maybe_at("due_at")
+}
+
+/// Writes down what became of an attempt.
+pub(super) async fn record(store: &Store, attempt: &Attempt) -> Result<(), JournalError> {
+    let (status, due_at, error) = match &attempt.outcome {
+        Outcome::Sent => ("sent", attempt.at, None),
+        Outcome::Again { due_at, error } => ("pending", *due_at, Some(error.clone())),
+        Outcome::Dead { error } => ("dead", attempt.at, Some(error.clone())),
+    };
+    let mut transaction = store.begin().await?;
+    let update = "update outbox set status = $1, attempts = $2, due_at = $3 where id = $4";
+    sqlx::query(update)
+        .bind(status)
+        .bind(i64::from(attempt.number))
+        .bind(due_at.millis())
+        .bind(attempt.id)
+        .execute(&mut *transaction)
+        .await?;
+    let insert = "insert into delivery (outbox, attempt, at, took_ms, outcome, error) \
+                  values ($1, $2, $3, $4, $5, $6)";
+    sqlx::query(insert)
+        .bind(attempt.id)
+        .bind(i64::from(attempt.number))
+        .bind(attempt.at.millis())
+        .bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
+        .bind(attempt.outcome.code())
+        .bind(error)
+        .execute(&mut *transaction)
+        .await?;
+    Ok(transaction.commit().await?)
+}
+
+/// Gives up what waits longer than the limit on a channel that nobody serves any more.
+pub(super) async fn give_up_orphans(
+    store: &Store,
+    served: &[String],
+    before: Timestamp,
+) -> Result<u64, JournalError> {
+    let mut sql = "update outbox set status = 'dead' \
+                   where status = 'pending' and created_at < $1"
+        .to_owned();
+    for place in 2..served.len() + 2 {
+        sql.push_str(&format!(" and channel <> ${place}"));
+    }
+    let mut query = crate::journal::cell::query(sql).bind(before.millis());
+    for channel in served {
+        query = query.bind(channel.clone());
+    }
+    let mut transaction = store.begin().await?;
+    let gone = query.execute(&mut *transaction).await?.rows_affected();
+    transaction.commit().await?;
+    Ok(gone)
+}
+
+/// How the outbox stands.
+pub(super) async fn standing(store: &Store, day_ago: Timestamp) -> Result<Standing, JournalError> {
+    let query = sqlx::query(
+        "select count(*) as pending, coalesce(sum(case when attempts > 2 then 1 else 0 end), 0) \
+         as failing, (select count(*) from outbox where status = 'dead' and due_at > $1) as dead \
+         from outbox where status = 'pending'",
+    );
+    let row = query
+        .bind(day_ago.millis())
+        .fetch_one(store.readers())
+        .await?;
+    let read = Reader::new("outbox", &row);
+    Ok(Standing {
+        pending: read.int("pending")?,
+        failing: read.int("failing")?,
+        dead: read.int("dead")?,
+    })
+}

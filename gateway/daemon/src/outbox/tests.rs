@@ -1,0 +1,401 @@
+//! The outbox over a real store, with channels that fail on command.
+//!
+//! The channels here are ours, not stand-ins for a protocol: those are tested with real servers.
+
+use super::*;
+use crate::channels::{Channel, DeliveryError, Rendered, Route};
+use crate::journal::tests::building::{Building, DOOR, TRAPPED, building};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::Row;
+use std::sync::Mutex;
+use zhiban_core::{Language, NotifyReason, Priority};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a channel does with a message.
+type Manner = Box<dyn Fn(usize) -> Reply + Send + Sync>;
+
+enum Reply {
+    Take,
+    Fail,
+    Refuse,
+    Hang,
+}
+
+/// Keeps what it was given and answers as told.
+struct Scripted {
+    given: Mutex<Vec<Rendered>>,
+    news: Notify,
+    manner: Manner,
+}
+
+impl Scripted {
+    fn new(manner: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            given: Mutex::default(),
+            news: Notify::new(),
+            manner: Box::new(manner),
+        })
+    }
+
+    async fn wait_for(&self, count: usize) -> Vec<Rendered> {
+        let enough = async {
+            loop {
+                let news = self.news.notified();
+                let given = self.given.lock().unwrap().clone();
+                if given.len() >= count {
+                    return given;
+                }
+                news.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, enough).await.unwrap()
+    }
+}
+
+impl Channel for Scripted {
+    fn deliver<'a>(&'a self, message: &'a Rendered) -> BoxFuture<'a, Result<(), DeliveryError>> {
+        async {
+            let number = {
+                let mut given = self.given.lock().unwrap();
+                given.push(message.clone());
+                given.len()
+            };
+            self.news.notify_one();
+            match (self.manner)(number) {
+                Reply::Take => Ok(()),
+                Reply::Fail => Err(DeliveryError::Transient {
+                    reason: "answered 503".to_owned(),
+                    retry_after: None,
+                }),
+                Reply::Refuse => Err(DeliveryError::Permanent("answered 400".to_owned())),
+                Reply::Hang => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+}
+
+struct Running {
+    journal: Arc<Journal>,
+    unrecorded: Unrecorded,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+/// Runs an outbox with the channels `crew` (Chinese) and `mail` (English).
+fn run(journal: Journal, crew: &Arc<Scripted>, mail: &Arc<Scripted>, pace: Pace) -> Running {
+    let journal = Arc::new(journal);
+    let configured = |name: &str, language, channel: &Arc<Scripted>| Configured {
+        name: name.to_owned(),
+        language,
+        concurrency: 2,
+        channel: channel.clone(),
+    };
+    let route = |channel: &str| Route {
+        channel: channel.to_owned(),
+        reasons: NotifyReason::ALL.to_vec(),
+        priorities: Priority::ALL.to_vec(),
+    };
+    let (outbox, unrecorded) = Outbox::new(Parts {
+        journal: journal.clone(),
+        channels: vec![
+            configured("crew", Language::ZhCn, crew),
+            configured("mail", Language::En, mail),
+        ],
+        routes: Arc::new(Routes::new(vec![route("crew"), route("mail")])),
+        url: Some("https://duty.example/".to_owned()),
+        board: Arc::new(Board::default()),
+        pace,
+    })
+    .unwrap();
+    let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(outbox.run(wake.clone(), stop.clone()));
+    Running {
+        journal,
+        unrecorded,
+        wake,
+        stop,
+        tasks,
+    }
+}
+
+fn quick() -> Pace {
+    Pace {
+        first: Duration::from_millis(5),
+        longest: Duration::from_millis(20),
+        ..Pace::default()
+    }
+}
+
+impl Running {
+    /// The rows `channel status attempts`, once they are as expected.
+    async fn wait_for_rows(&self, expected: &[&str]) {
+        let sql = "select channel || ' ' || status || ' ' || attempts from outbox order by id";
+        let as_expected = async {
+            let mut pulse = tokio::time::interval(Duration::from_millis(10));
+            loop {
+                pulse.tick().await;
+                let rows = sqlx::query(sql).fetch_all(self.journal.store().readers());
+                let rows = rows.await.unwrap();
+                let rows: Vec<String> = rows.iter().map(|row| row.try_get(0).unwrap()).collect();
+                if rows == expected {
+                    return;
+                }
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, as_expected).await;
+        waited.unwrap_or_else(|_| panic!("{expected:?}"));
+    }
+
+    async fn stop(mut self) -> Journal {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        drop(self.unrecorded);
+        Arc::into_inner(self.journal).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn every_channel_is_told_in_its_language() {
+    let mut building = building().await;
+    building.set(TRAPPED, true).await;
+    let (crew, mail) = (
+        Scripted::new(|_| Reply::Take),
+        Scripted::new(|_| Reply::Take),
+    );
+    let running = run(building.journal, &crew, &mail, quick());
+    let zh = crew.wait_for(1).await.remove(0);
+    let en = mail.wait_for(1).await.remove(0);
+    assert_eq!(zh.id, en.id, "one notification, one id");
+    assert_eq!(zh.title, "【紧急】A1 1号梯 电梯困人");
+    assert_eq!(en.title, "[Urgent] A1 Elevator 1: Passengers trapped");
+    for expected in [
+        "位置:一号楼",
+        "安抚被困人员",
+        "https://duty.example/work-orders/WO-",
+    ] {
+        assert!(zh.text.contains(expected), "{}", zh.text);
+    }
+    assert!(
+        en.text.contains("First action: Calm the passengers"),
+        "{}",
+        en.text
+    );
+    assert!(zh.life_safety && zh.priority == 1 && !zh.unrecorded);
+    assert_eq!((zh.site.as_str(), zh.asset.code.as_str()), ("home", "A1"));
+    running.wait_for_rows(&["crew sent 1", "mail sent 1"]).await;
+}
+
+#[tokio::test]
+async fn a_failure_is_tried_again_and_a_refusal_is_not() {
+    let mut building = building().await;
+    building.now = crate::journal::now();
+    building.set(DOOR, true).await;
+    let third = Scripted::new(|number| if number < 3 { Reply::Fail } else { Reply::Take });
+    let refuses = Scripted::new(|_| Reply::Refuse);
+    let running = run(building.journal, &third, &refuses, quick());
+    let given = third.wait_for(3).await;
+    assert!(
+        given.iter().all(|one| *one == given[0]),
+        "the same message, the same id"
+    );
+    running.wait_for_rows(&["crew sent 3", "mail dead 1"]).await;
+    let sql = "select outcome || ' ' || coalesce(error, '') from delivery order by outbox, id";
+    let rows = sqlx::query(sql).fetch_all(running.journal.store().readers());
+    let rows = rows.await.unwrap();
+    let rows: Vec<String> = rows.iter().map(|row| row.try_get(0).unwrap()).collect();
+    let expected = [
+        "failed answered 503",
+        "failed answered 503",
+        "sent ",
+        "refused answered 400",
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test]
+async fn a_message_that_grew_too_old_is_given_up() {
+    let mut building = building().await;
+    building.now = crate::journal::now() - zhiban_core::Duration::from_secs(25 * 3600);
+    building.set(DOOR, true).await;
+    let (fails, takes) = (
+        Scripted::new(|_| Reply::Fail),
+        Scripted::new(|_| Reply::Take),
+    );
+    let running = run(building.journal, &fails, &takes, quick());
+    running.wait_for_rows(&["crew dead 1", "mail sent 1"]).await;
+}
+
+#[tokio::test]
+async fn a_channel_that_hangs_stops_no_other() {
+    let mut building = building().await;
+    for asset in ["A1", "A2", "A3"] {
+        building.set(&format!("{asset}/door_fault"), true).await;
+    }
+    let (hangs, takes) = (
+        Scripted::new(|_| Reply::Hang),
+        Scripted::new(|_| Reply::Take),
+    );
+    let running = run(building.journal, &hangs, &takes, quick());
+    assert_eq!(takes.wait_for(3).await.len(), 3);
+    assert_eq!(
+        hangs.wait_for(2).await.len(),
+        2,
+        "no more than its share at once"
+    );
+    running
+        .wait_for_rows(&[
+            "crew pending 0",
+            "mail sent 1",
+            "crew pending 0",
+            "mail sent 1",
+            "crew pending 0",
+            "mail sent 1",
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn life_safety_goes_first_and_news_need_no_waiting() {
+    let mut building = building().await;
+    for asset in ["A1", "A2", "A3"] {
+        building.set(&format!("{asset}/slow"), true).await;
+    }
+    building.set(TRAPPED, true).await;
+    let (crew, mail) = (
+        Scripted::new(|_| Reply::Take),
+        Scripted::new(|_| Reply::Take),
+    );
+    let Building {
+        journal,
+        mut facility,
+        now,
+        ..
+    } = building;
+    let running = run(journal, &crew, &mail, quick());
+    assert!(crew.wait_for(4).await[0].life_safety);
+
+    let mut effects = zhiban_core::Effects::default();
+    let model = running.journal.model().clone();
+    let point = model.point_by_key("A2/trapped").unwrap();
+    let batch = zhiban_core::SampleBatch {
+        asset: model.point(point).asset,
+        at: now,
+        samples: vec![zhiban_core::Sample {
+            point,
+            value: Some(zhiban_core::Value::Flag(true)),
+            quality: zhiban_core::Quality::Good,
+        }],
+        retained: false,
+    };
+    let input = zhiban_core::Input::Samples(batch);
+    facility.handle(input, now, &mut effects).unwrap();
+    let step = Building::step(effects.records, now);
+    running.journal.commit(&step).await.unwrap();
+    running.wake.notify_one();
+    assert_eq!(crew.wait_for(5).await[4].asset.code, "A2");
+}
+
+#[tokio::test]
+async fn a_restart_sends_the_rest_and_nothing_twice() {
+    let mut building = building().await;
+    building.set(DOOR, true).await;
+    building.set(TRAPPED, true).await;
+    let (takes, hangs) = (
+        Scripted::new(|_| Reply::Take),
+        Scripted::new(|_| Reply::Hang),
+    );
+    let running = run(building.journal, &takes, &hangs, quick());
+    takes.wait_for(2).await;
+    running
+        .wait_for_rows(&[
+            "crew sent 1",
+            "mail pending 0",
+            "crew sent 1",
+            "mail pending 0",
+        ])
+        .await;
+    hangs.wait_for(2).await;
+    let journal = running.stop().await;
+    let (again, late) = (
+        Scripted::new(|_| Reply::Take),
+        Scripted::new(|_| Reply::Take),
+    );
+    let running = run(journal, &again, &late, quick());
+    late.wait_for(2).await;
+    running
+        .wait_for_rows(&["crew sent 1", "mail sent 1", "crew sent 1", "mail sent 1"])
+        .await;
+    assert!(again.given.lock().unwrap().is_empty(), "sent is sent");
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_told_all_the_same() {
+    let mut building = building().await;
+    let third = Scripted::new(|number| if number < 3 { Reply::Fail } else { Reply::Take });
+    let takes = Scripted::new(|_| Reply::Take);
+    let mut effects = zhiban_core::Effects::default();
+    let model = building.journal.model().clone();
+    let point = model.point_by_key(TRAPPED).unwrap();
+    let batch = zhiban_core::SampleBatch {
+        asset: model.point(point).asset,
+        at: building.now,
+        samples: vec![zhiban_core::Sample {
+            point,
+            value: Some(zhiban_core::Value::Flag(true)),
+            quality: zhiban_core::Quality::Good,
+        }],
+        retained: false,
+    };
+    let input = zhiban_core::Input::Samples(batch);
+    building
+        .facility
+        .handle(input, building.now, &mut effects)
+        .unwrap();
+    let running = run(building.journal, &third, &takes, quick());
+    running.unrecorded.tell(&effects.records);
+    let given = third.wait_for(3).await;
+    assert!(
+        given
+            .iter()
+            .all(|one| one.unrecorded && one.text.starts_with("【未入库】"))
+    );
+    assert!(
+        takes.wait_for(1).await[0]
+            .text
+            .starts_with("[NOT RECORDED]")
+    );
+}
+
+#[test]
+fn waits_grow_to_the_longest_and_differ() {
+    let pace = Pace::default();
+    for attempt in 1..40 {
+        let waits: Vec<_> = (0..50).map(|_| pace.wait(attempt)).collect();
+        assert!(
+            waits
+                .iter()
+                .all(|wait| (pace.first..=pace.longest).contains(wait))
+        );
+        assert!(waits.iter().any(|wait| *wait != waits[0]), "{attempt}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_channel_that_is_gone_is_given_up_after_a_day() {
+    let mut building = building().await;
+    building.set(DOOR, true).await;
+    let store = building.journal.store().clone();
+    let served = ["crew".to_owned()];
+    let day = zhiban_core::Duration::from_secs(24 * 3600);
+    let early = queue::give_up_orphans(&store, &served, building.now - day).await;
+    assert_eq!(early.unwrap(), 0);
+    let late = queue::give_up_orphans(&store, &served, building.now + day).await;
+    assert_eq!(late.unwrap(), 1, "only the channel that nobody serves");
+    let standing = queue::standing(&store, building.now - day).await.unwrap();
+    assert_eq!((standing.pending, standing.dead), (1, 1));
+}

@@ -1,0 +1,164 @@
+//! A notification as the outbox knows it, from a row or straight from the engine, and its
+//! rendering for a channel.
+
+use super::text::{Texts, Words};
+use crate::channels::{Rendered, RenderedAsset};
+use crate::journal::JournalError;
+use crate::journal::read::Reader;
+use sqlx::any::AnyRow;
+use std::sync::Arc;
+use zhiban_core::notification::Audience;
+use zhiban_core::{Language, Model, Notification, Text, Timestamp};
+
+/// What is told, by the names of things.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) id: String,
+    reason: String,
+    person: Option<String>,
+    priority: u8,
+    life_safety: bool,
+    asset: String,
+    rule: Option<String>,
+    alarm: Option<i64>,
+    work_order: Option<String>,
+    title: Text,
+    at: Timestamp,
+}
+
+impl Told {
+    /// From a row of the table `notification`.
+    pub(super) fn read(row: &AnyRow) -> Result<Self, JournalError> {
+        let read = Reader::new("notification", row);
+        Ok(Self {
+            id: read.text("notification")?,
+            reason: read.text("reason")?,
+            person: read.maybe_text("person")?,
+            priority: read.priority()?.number(),
+            life_safety: read.flag("life_safety")?,
+            asset: read.text("asset")?,
+            rule: read.maybe_text("rule")?,
+            alarm: read.maybe_int("alarm")?,
+            work_order: read.maybe_text("work_order")?,
+            title: read.title()?,
+            at: read.at("at")?,
+        })
+    }
+
+    /// Straight from the engine.
+    pub(super) fn new(model: &Model, about: &Notification) -> Self {
+        let person = match &about.audience {
+            Audience::Person(person) => Some(person.clone()),
+            Audience::Crew => None,
+        };
+        Self {
+            id: about.id.clone(),
+            reason: about.reason.code().to_owned(),
+            person,
+            priority: about.priority.number(),
+            life_safety: about.life_safety,
+            asset: model.asset(about.asset).code.clone(),
+            rule: about.rule.map(|rule| model.rule(rule).rule.id.clone()),
+            alarm: about.alarm.and_then(|alarm| i64::try_from(alarm.0).ok()),
+            work_order: about.work_order.as_ref().map(ToString::to_string),
+            title: about.title.clone(),
+            at: about.at,
+        }
+    }
+}
+
+/// Puts notifications into the words of a channel.
+#[derive(Debug)]
+pub(super) struct Renderer {
+    pub(super) model: Arc<Model>,
+    pub(super) texts: Texts,
+    /// Where people open the dashboard, without a slash at the end.
+    pub(super) url: Option<String>,
+}
+
+impl Renderer {
+    pub(super) fn render(&self, told: &Told, language: Language, unrecorded: bool) -> Rendered {
+        let asset = self.asset(told, language);
+        let url = self.link(told);
+        let words = self.words(told, language, &asset, url.as_ref());
+        let (title, text) = self.texts.write(language, &told.reason, &words, unrecorded);
+        Rendered {
+            id: told.id.clone(),
+            reason: told.reason.clone(),
+            priority: told.priority,
+            life_safety: told.life_safety,
+            language: language.tag(),
+            title,
+            text,
+            asset,
+            work_order: told.work_order.clone(),
+            alarm: told.alarm.map(|alarm| alarm.to_string()),
+            person: told.person.clone(),
+            at: told.at.to_string(),
+            site: self.model.site.code.clone(),
+            url,
+            unrecorded,
+        }
+    }
+
+    /// An asset that is no longer configured keeps its code.
+    fn asset(&self, told: &Told, language: Language) -> RenderedAsset {
+        let found = self.model.asset_by_code(&told.asset);
+        let found = found.map(|asset| self.model.asset(asset));
+        let location = found.and_then(|asset| asset.location.as_ref());
+        RenderedAsset {
+            code: told.asset.clone(),
+            name: match found {
+                Some(asset) => asset.name.get(language).to_owned(),
+                None => told.asset.clone(),
+            },
+            location: location.map(|place| place.name.get(language).to_owned()),
+        }
+    }
+
+    fn link(&self, told: &Told) -> Option<String> {
+        let url = self.url.as_ref()?;
+        match (&told.work_order, told.alarm) {
+            (Some(no), _) => Some(format!("{url}/work-orders/{no}")),
+            (None, Some(alarm)) => Some(format!("{url}/alarms/{alarm}")),
+            (None, None) => Some(url.clone()),
+        }
+    }
+
+    fn words(
+        &self,
+        told: &Told,
+        language: Language,
+        asset: &RenderedAsset,
+        url: Option<&String>,
+    ) -> Words {
+        let local = told.at.to_utc().with_timezone(&self.model.site.time_zone);
+        Words::from([
+            ("title", told.title.get(language).to_owned()),
+            ("asset", format!("{} {}", asset.code, asset.name)),
+            ("location", asset.location.clone().unwrap_or_default()),
+            ("order", told.work_order.clone().unwrap_or_default()),
+            (
+                "alarm",
+                told.alarm
+                    .map(|alarm| alarm.to_string())
+                    .unwrap_or_default(),
+            ),
+            ("person", told.person.clone().unwrap_or_default()),
+            ("time", local.format("%Y-%m-%d %H:%M:%S").to_string()),
+            ("action", self.action(told, language)),
+            ("priority", self.texts.priority(language, told.priority)),
+            ("site", self.model.site.name.get(language).to_owned()),
+            ("url", url.cloned().unwrap_or_default()),
+        ])
+    }
+
+    /// What to do first, when the rule is still configured.
+    fn action(&self, told: &Told, language: Language) -> String {
+        let asset = self.model.asset_by_code(&told.asset);
+        let rule = asset.zip(told.rule.as_ref());
+        let rule = rule.and_then(|(asset, rule)| self.model.rule_by_name(asset, rule));
+        let action = rule.map(|rule| self.model.rule(rule).rule.action.get(language));
+        action.unwrap_or_default().to_owned()
+    }
+}
