@@ -3,21 +3,223 @@
 //! Losing it never touches alarms or orders, nothing waits for InfluxDB, and a batch that asks to
 //! be durable is only answered when it is on disk.
 
+mod chunk;
+mod codec;
+mod dictionary;
+mod embedded;
 mod events;
+mod filter;
+mod health;
+pub mod influxdb;
+mod line_protocol;
+mod recent;
+mod segment;
+mod series;
+mod store;
+mod writer;
 
+pub use embedded::Embedded;
 pub use events::{EventLine, EventValue, events};
+pub use health::HistoryHealth;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_util::task::TaskTracker;
-use zhiban_core::PointUpdate;
-
+use sqlx::sqlite::SqliteSynchronous;
+use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use zhiban_core::{Duration, Model, PointUpdate};
+
+/// The cursor of what is in segments.
+const CHUNKS: &str = "chunks";
+
+/// The cursor of what InfluxDB has.
+const INFLUXDB: &str = "influxdb";
 
 /// How many batches may wait for the history task; beyond it periodic ones are dropped and counted.
 pub const QUEUE: usize = 1024;
 
 /// How many durable batches may wait for room in the queue; beyond it they are let go unanswered.
 const WAITERS: usize = 64;
+
+/// How the history works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The file, for example `data/telemetry.db`; its folder must exist.
+    pub path: PathBuf,
+    /// How long a sample that nobody waits for may stay in memory only: 200 ms to 5 s.
+    pub flush: Duration,
+    /// Whether a flush waits for the disk.
+    pub synchronous: Synchronous,
+    /// A point that does not change is stored this often.
+    pub heartbeat: Duration,
+    /// How long samples are kept here.
+    pub retention: Duration,
+    /// How long samples wait for InfluxDB before they are given up.
+    pub backlog: Duration,
+    /// Bytes of samples in memory; when there are more, a segment is made before its hour is over.
+    pub memory: usize,
+    /// Where samples go besides.
+    pub influxdb: Option<influxdb::Options>,
+}
+
+impl Options {
+    /// The usual way to work with a file.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            flush: Duration::from_millis(200),
+            synchronous: Synchronous::Full,
+            heartbeat: Duration::from_secs(60),
+            retention: Duration::from_secs(90 * 86_400),
+            backlog: Duration::from_secs(7 * 86_400),
+            memory: 32 << 20,
+            influxdb: None,
+        }
+    }
+}
+
+/// What a flush survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronous {
+    /// A power cut.
+    Full,
+    /// A crash of the gateway; of a power cut the last seconds are lost, and less is written.
+    Normal,
+}
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The file cannot be opened or made.
+    #[error(
+        "telemetry cannot be kept in {path}: make sure that the folder exists, may be written and has room"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file was written by a newer gateway. It is not touched.
+    #[error(
+        "{path} is of version {version}, and this gateway knows up to {known}: start the newer gateway again, or move the file away"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: i64,
+        /// The newest version this gateway knows.
+        known: usize,
+    },
+    /// A damaged file cannot be moved out of the way.
+    #[error("{path} is damaged and cannot be renamed: move it away by hand")]
+    SetAside {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The address of InfluxDB is none.
+    #[error("\"{url}\" is not an address of an InfluxDB: write one like http://127.0.0.1:8086")]
+    Url {
+        /// What was written.
+        url: String,
+    },
+    /// The HTTP client for InfluxDB cannot be made.
+    #[error("no HTTP client for InfluxDB can be made: {why}")]
+    Client {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Starts the history: one task that owns the file, and one that feeds InfluxDB when there is one.
+/// Both end at `stop`; the first one takes what the engine still sends.
+pub async fn start(
+    options: Options,
+    model: Arc<Model>,
+    stop: CancellationToken,
+    tracker: &TaskTracker,
+) -> Result<(HistoryHandle, Embedded, HistoryHealth), HistoryError> {
+    let health = HistoryHealth::default();
+    let synchronous = match options.synchronous {
+        Synchronous::Full => SqliteSynchronous::Full,
+        Synchronous::Normal => SqliteSynchronous::Normal,
+    };
+    let path = options.path.clone();
+    let place = store::Place { path, synchronous };
+    let (store, aside) = store::Store::open(place).await?;
+    if let Some(aside) = aside {
+        tracing::error!(
+            aside,
+            "telemetry.db was damaged; it is set aside, a new one begun"
+        );
+        health.set_aside(aside);
+    }
+    let sinks: &[&str] = match options.influxdb {
+        Some(_) => &[CHUNKS, INFLUXDB],
+        None => &[CHUNKS],
+    };
+    let prepared = prepare(&store, &model, sinks).await;
+    let (dictionary, seq, newest) = prepared.map_err(|source| HistoryError::Open {
+        path: options.path.clone(),
+        source,
+    })?;
+    let dictionary = Arc::new(dictionary);
+    let recent = Arc::default();
+    let embedded = Embedded {
+        store: store.clone(),
+        dictionary: dictionary.clone(),
+        recent: Arc::clone(&recent),
+        model: model.clone(),
+        heartbeat: options.heartbeat,
+    };
+    let (seq, grown) = watch::channel(seq);
+    if let Some(influx) = options.influxdb.clone() {
+        let encoder = line_protocol::Encoder::new(&model.site.code, &dictionary);
+        let sink = influxdb::Sink::new(influx, store.clone(), encoder, health.clone(), grown)?;
+        tracker.spawn(sink.run(stop.clone()));
+    }
+    let (handle, queue) = HistoryHandle::channel();
+    let writer = writer::Writer {
+        filter: filter::Filter::new(&model, dictionary.numbers(), options.heartbeat),
+        options,
+        store,
+        dictionary,
+        recent,
+        health: health.clone(),
+        sinks,
+        seq,
+        waiting: writer::Waiting::default(),
+        segments: JoinSet::new(),
+        segment: segment::State::new(newest),
+    };
+    tracker.spawn(writer.run(queue, stop));
+    Ok((handle, embedded, health))
+}
+
+/// Reads what a start needs of the file, and tells it what is configured.
+async fn prepare(
+    store: &store::Store,
+    model: &Model,
+    sinks: &[&str],
+) -> Result<(dictionary::Dictionary, i64, i64), sqlx::Error> {
+    let db = store.db();
+    let known = db.points().await?;
+    let (dictionary, changed) = dictionary::Dictionary::new(known, model);
+    db.save_points(&dictionary, &changed).await?;
+    let seq = db.last_seq().await?;
+    db.set_sinks(sinks).await?;
+    Ok((dictionary, seq, db.newest_segment().await?))
+}
+
+/// The wall clock, in milliseconds since 1970.
+fn wall() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
 
 /// A batch for the history.
 #[derive(Debug, Default)]
@@ -107,46 +309,4 @@ fn count_dropped(points: usize, reason: &'static str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use zhiban_core::{PointId, Quality, Timestamp, Value};
-
-    fn update() -> PointUpdate {
-        PointUpdate {
-            point: PointId(0),
-            value: Some(Value::Number(1.0)),
-            quality: Quality::Good,
-            at: Timestamp::from_millis(1),
-            changed: true,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_drops_what_nobody_waits_for_and_keeps_the_rest() {
-        let (handle, mut queue) = HistoryHandle::channel();
-        let tracker = TaskTracker::new();
-        for _ in 0..QUEUE + 5 {
-            handle.store(vec![update()], Vec::new(), Vec::new(), &tracker);
-        }
-        let (durable, mut answer) = oneshot::channel();
-        handle.store(vec![update()], Vec::new(), vec![durable], &tracker);
-        for _ in 0..QUEUE {
-            assert!(queue.recv().await.unwrap().durable.is_empty());
-        }
-        let last = queue.recv().await.unwrap();
-        assert_eq!(last.durable.len(), 1);
-        assert!(
-            answer.try_recv().is_err(),
-            "not answered before it is on disk"
-        );
-        assert!(queue.try_recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn nothing_to_store_is_durable_at_once() {
-        let (handle, _queue) = HistoryHandle::channel();
-        let (durable, answer) = oneshot::channel();
-        handle.store(Vec::new(), Vec::new(), vec![durable], &TaskTracker::new());
-        assert_eq!(answer.await, Ok(()));
-    }
-}
+mod tests;

@@ -1,0 +1,574 @@
+//! Feeds InfluxDB 2 from the journal: rows behind a cursor, sent until the server has them.
+//!
+//! This is the only file that knows the client crate. Its calls run in a task of their own, so that
+//! a panic inside it is an error here; its query functions are never used. A row that was sent twice
+//! is the same point twice, so whatever is in doubt is sent again.
+
+use super::codec::Row;
+use super::health::HistoryHealth;
+use super::line_protocol::{Encoder, Lines};
+use super::store::Store;
+use super::{HistoryError, INFLUXDB, count_dropped, wall};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use influxdb2::api::buckets::ListBucketsRequest;
+use influxdb2::api::organization::ListOrganizationRequest;
+use influxdb2::api::task::{CreateTaskRequest, ListTasksRequest};
+use influxdb2::api::write::TimestampPrecision;
+use influxdb2::models::{PostBucketRequest, RetentionRule, retention_rule};
+use influxdb2::{Client, ClientBuilder, RequestError};
+use reqwest_for_influxdb2::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+use reqwest_for_influxdb2::{StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::ops::Range;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of the journal in one batch; about four times as many in line protocol.
+const BATCH: usize = 256 << 10;
+
+/// Between tries after a failure that may pass.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Between tries while something is wrong with the configuration.
+const HOLD: Duration = Duration::from_secs(60);
+
+/// Different complaints of the server that are remembered, so that each is logged once.
+const COMPLAINTS: usize = 1000;
+
+/// Where InfluxDB is and what goes there.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its address, for example `http://127.0.0.1:8086`.
+    pub url: String,
+    /// The organisation's name.
+    pub org: String,
+    /// The bucket; made when it is missing and the token may.
+    pub bucket: String,
+    /// The token.
+    pub token: SecretString,
+    /// How long a bucket that is made here keeps its data; zero keeps it for ever.
+    pub retention: zhiban_core::Duration,
+    /// The most lines in one write.
+    pub batch_lines: u32,
+    /// How long lines wait for more of them.
+    pub batch_wait: zhiban_core::Duration,
+    /// How long one request may take.
+    pub timeout: zhiban_core::Duration,
+}
+
+impl Options {
+    /// The usual way to write to a bucket.
+    pub fn new(url: &str, org: &str, bucket: &str, token: SecretString) -> Self {
+        Self {
+            url: url.to_owned(),
+            org: org.to_owned(),
+            bucket: bucket.to_owned(),
+            token,
+            retention: zhiban_core::Duration::ZERO,
+            batch_lines: 5000,
+            batch_wait: zhiban_core::Duration::from_secs(1),
+            timeout: zhiban_core::Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a request did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Fault {
+    /// It may pass: no connection, no answer, too much at once, the server's own trouble.
+    #[error("{0}")]
+    Passing(String),
+    /// Somebody must change something: the token, the organisation, the bucket.
+    #[error("{0}")]
+    Configuration(String),
+    /// The server takes less at once.
+    #[error("the server takes less at once")]
+    TooLarge,
+    /// Some line cannot be taken, and nothing of the batch was kept.
+    #[error("{0}")]
+    BadLine(String),
+    /// Some points cannot be taken; everything else was kept.
+    #[error("{0}")]
+    Partial(String),
+}
+
+impl From<RequestError> for Fault {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Http { status, text } => Fault::of_answer(status.as_u16(), text),
+            // The source names the address and what failed; it never holds the token.
+            RequestError::ReqwestProcessing { source } => Fault::Passing(chain(&source)),
+            RequestError::Serializing { .. } | RequestError::Deserializing { .. } => {
+                Fault::Passing(error.to_string())
+            }
+        }
+    }
+}
+
+impl Fault {
+    fn of_answer(status: u16, text: String) -> Self {
+        let said = format!("InfluxDB says {status}: {}", shortened(&text));
+        match status {
+            400 if text.contains("unable to parse") => Fault::BadLine(shortened(&text)),
+            413 => Fault::TooLarge,
+            422 if text.contains("partial write") => Fault::Partial(shortened(&text)),
+            422 => Fault::BadLine(shortened(&text)),
+            400 | 401 | 403 | 404 => Fault::Configuration(said),
+            _ => Fault::Passing(said),
+        }
+    }
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// What the server wrote, short enough for a log.
+fn shortened(text: &str) -> String {
+    text.chars().take(300).collect()
+}
+
+/// How far a batch brought the cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nothing is left to send.
+    Done,
+    /// There may be more.
+    More,
+}
+
+/// The task that feeds InfluxDB.
+pub(super) struct Sink {
+    options: Options,
+    store: Store,
+    encoder: Encoder,
+    health: HistoryHealth,
+    /// How far the journal goes.
+    grown: watch::Receiver<i64>,
+    /// Asks about buckets and tasks.
+    client: Client,
+    /// Writes; on the way over a network its bodies are compressed.
+    writer: Client,
+    compress: bool,
+    complaints: BTreeSet<String>,
+}
+
+impl Sink {
+    /// Prepares the clients; nothing is sent yet.
+    pub(super) fn new(
+        options: Options,
+        store: Store,
+        encoder: Encoder,
+        health: HistoryHealth,
+        grown: watch::Receiver<i64>,
+    ) -> Result<Self, HistoryError> {
+        let wrong = || HistoryError::Url {
+            url: options.url.clone(),
+        };
+        // The client crate panics on what is no address, and forgets a path.
+        let url = Url::parse(&options.url).map_err(|_| wrong())?;
+        if !["http", "https"].contains(&url.scheme()) || !["", "/"].contains(&url.path()) {
+            return Err(wrong());
+        }
+        let compress = !matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let mut gzip = HeaderMap::new();
+        if compress {
+            gzip.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        health.influxdb(|_| {});
+        Ok(Self {
+            client: client(&options, HeaderMap::new())?,
+            writer: client(&options, gzip)?,
+            options,
+            store,
+            encoder,
+            health,
+            grown,
+            compress,
+            complaints: BTreeSet::new(),
+        })
+    }
+
+    /// Works until stopped. What is under way then is sent again at the next start.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.feed() => {}
+        }
+    }
+
+    async fn feed(&mut self) {
+        let mut ready = false;
+        let mut wait = BACK_OFF.0;
+        let mut held = false;
+        loop {
+            if !ready {
+                match self.prepare().await {
+                    Ok(()) => ready = true,
+                    Err(fault) => {
+                        self.report(Some(&fault)).await;
+                        tokio::time::sleep(jitter(wait)).await;
+                        wait = (wait * 2).min(BACK_OFF.1);
+                        continue;
+                    }
+                }
+            }
+            match self.send_batch().await {
+                Ok(progress) => {
+                    (wait, held) = (BACK_OFF.0, false);
+                    self.report(None).await;
+                    if progress == Progress::Done {
+                        self.wait_for_more().await;
+                    }
+                }
+                Err(fault @ Fault::Configuration(_)) => {
+                    self.report(Some(&fault)).await;
+                    ready = false;
+                    // The first time at once: a bucket that was deleted may be made again.
+                    if held {
+                        tokio::time::sleep(jitter(HOLD)).await;
+                    }
+                    held = true;
+                }
+                Err(fault) => {
+                    self.report(Some(&fault)).await;
+                    tokio::time::sleep(jitter(wait)).await;
+                    wait = (wait * 2).min(BACK_OFF.1);
+                }
+            }
+        }
+    }
+
+    /// Waits until the journal has grown, and then for some company.
+    async fn wait_for_more(&mut self) {
+        if self.grown.changed().await.is_err() {
+            // The journal is closed; the stop is near.
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(self.options.batch_wait.to_std()).await;
+        self.grown.mark_unchanged();
+    }
+
+    /// Writes on the board how it is, and in the log when that changed.
+    async fn report(&self, fault: Option<&Fault>) {
+        let (rows, oldest) = self.store.db().behind(INFLUXDB).await.unwrap_or((0, None));
+        metrics::gauge!("zhiban_influxdb_rows_behind").set(rows as f64);
+        let fault = fault.map(ToString::to_string);
+        self.health.influxdb(|state| {
+            match (&state.fault, &fault) {
+                (None, Some(fault)) => tracing::warn!(fault, "InfluxDB does not get telemetry"),
+                (Some(_), None) => tracing::info!(rows, "InfluxDB gets telemetry again"),
+                (Some(_), Some(_)) | (None, None) => {}
+            }
+            (state.fault, state.rows, state.oldest) = (fault, rows, oldest);
+        });
+    }
+
+    /// Makes the buckets and the task where they are missing and the token may.
+    async fn prepare(&mut self) -> Result<(), Fault> {
+        let client = self.client.clone();
+        call(async move { client.health().await }).await?;
+        let bucket = self.options.bucket.clone();
+        let made = async {
+            self.make_bucket(&bucket).await?;
+            let fine = format!("{bucket}_5m");
+            self.make_bucket(&fine).await?;
+            self.make_task(&bucket, &fine).await
+        };
+        match made.await {
+            Ok(()) => Ok(()),
+            Err(passing @ Fault::Passing(_)) => Err(passing),
+            Err(refused) => {
+                // A token that only writes is a good token; the write itself says what is wrong.
+                let said = format!("buckets and tasks are left as they are: {refused}");
+                self.complain(said);
+                Ok(())
+            }
+        }
+    }
+
+    async fn make_bucket(&self, name: &str) -> Result<(), Fault> {
+        let request = ListBucketsRequest {
+            name: Some(name.to_owned()),
+            org: Some(self.options.org.clone()),
+            ..ListBucketsRequest::default()
+        };
+        let client = self.client.clone();
+        let found = call(async move { client.list_buckets(Some(request)).await }).await;
+        match found {
+            Ok(found) if !found.buckets.is_empty() => return Ok(()),
+            // The server says 404 when it knows no bucket of the name.
+            Ok(_) | Err(Fault::Configuration(_)) => {}
+            Err(fault) => return Err(fault),
+        }
+        let seconds = self.options.retention.millis() / 1000;
+        let mut request = PostBucketRequest::new(self.org_id().await?, name.to_owned());
+        if let Ok(seconds @ 1..) = i32::try_from(seconds) {
+            let rule = RetentionRule::new(retention_rule::Type::Expire, seconds);
+            request.retention_rules.push(rule);
+        }
+        let client = self.client.clone();
+        call(async move { client.create_bucket(Some(request)).await }).await?;
+        tracing::info!(bucket = name, "a bucket is made in InfluxDB");
+        Ok(())
+    }
+
+    async fn org_id(&self) -> Result<String, Fault> {
+        let request = ListOrganizationRequest {
+            org: Some(self.options.org.clone()),
+            ..ListOrganizationRequest::default()
+        };
+        let client = self.client.clone();
+        let found = call(async move { client.list_organizations(request).await }).await?;
+        let id = found.orgs.into_iter().find_map(|org| org.id);
+        let org = &self.options.org;
+        id.ok_or_else(|| Fault::Configuration(format!("the token sees no organisation \"{org}\"")))
+    }
+
+    /// Mean, lowest and highest of each five minutes, for charts over years.
+    async fn make_task(&self, from: &str, to: &str) -> Result<(), Fault> {
+        let name = format!("zhiban {from} 5m");
+        let request = ListTasksRequest {
+            name: Some(name.clone()),
+            ..ListTasksRequest::default()
+        };
+        let client = self.client.clone();
+        let found = call(async move { client.list_tasks(request).await }).await?;
+        if !found.tasks.is_empty() {
+            return Ok(());
+        }
+        let request = CreateTaskRequest {
+            org: Some(self.options.org.clone()),
+            ..CreateTaskRequest::new(down_sampling(&name, from, to))
+        };
+        let client = self.client.clone();
+        call(async move { client.create_task(request).await }).await?;
+        tracing::info!(task = name, "a down-sampling task is made in InfluxDB");
+        Ok(())
+    }
+
+    /// Sends what is behind the cursor, a bounded amount, and moves the cursor on.
+    async fn send_batch(&mut self) -> Result<Progress, Fault> {
+        let store_fails = |error: sqlx::Error| Fault::Passing(format!("telemetry.db: {error}"));
+        let db = self.store.db();
+        let cursor = db.cursor(INFLUXDB).await.map_err(store_fails)?;
+        let rows = db.rows_after(cursor, BATCH).await.map_err(store_fails)?;
+        let Some(last) = rows.last().map(|row| row.seq) else {
+            return Ok(Progress::Done);
+        };
+        let mut lines = Lines::default();
+        for row in &rows {
+            // A damaged row was counted when it was read for the history.
+            if let Ok(row) = Row::from_bytes(&row.body) {
+                self.encoder.add(&row, &mut lines);
+            }
+        }
+        let refused = self.send(&lines).await?;
+        if !refused.is_empty() {
+            let kept = db.quarantine(wall(), &refused).await;
+            kept.map_err(store_fails)?;
+        }
+        // Rows and cursor are of the same file: a file begun meanwhile is not touched.
+        db.set_cursor(INFLUXDB, last).await.map_err(store_fails)?;
+        metrics::counter!("zhiban_influxdb_lines_total").increment(lines.len() as u64);
+        if lines.misfits > 0 {
+            self.complain("values that do not fit their point's kind are left out".to_owned());
+            metrics::counter!("zhiban_influxdb_misfits_total").increment(lines.misfits);
+        }
+        Ok(Progress::More)
+    }
+
+    /// Sends lines, in smaller and smaller parts where the server refuses some. What it takes in no
+    /// way is given back, each line with the reason.
+    async fn send(&mut self, lines: &Lines) -> Result<Vec<(String, String)>, Fault> {
+        let most = (self.options.batch_lines.max(1)) as usize;
+        let starts = (0..lines.len()).step_by(most);
+        let mut parts: Vec<Range<usize>> = starts
+            .map(|start| start..(start + most).min(lines.len()))
+            .rev()
+            .collect();
+        let mut refused = Vec::new();
+        while let Some(part) = parts.pop() {
+            let fault = match self.post(lines.bytes(part.clone())).await {
+                Ok(()) => continue,
+                Err(fault) => fault,
+            };
+            match fault {
+                Fault::TooLarge | Fault::BadLine(_) if part.len() > 1 => {
+                    let middle = part.start + part.len() / 2;
+                    parts.extend([middle..part.end, part.start..middle]);
+                }
+                Fault::TooLarge | Fault::BadLine(_) => {
+                    let line = String::from_utf8_lossy(lines.bytes(part)).into_owned();
+                    count_dropped(1, "influxdb_refused_line");
+                    self.complain(format!("a line is refused: {fault}"));
+                    refused.push((line, fault.to_string()));
+                }
+                Fault::Partial(said) => {
+                    let dropped = number_after(&said, "dropped").unwrap_or(1);
+                    count_dropped(dropped, "influxdb_refused_point");
+                    let said = said.split("dropped=").next().unwrap_or_default();
+                    self.complain(format!("points are refused: {said}"));
+                }
+                Fault::Passing(_) | Fault::Configuration(_) => return Err(fault),
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn post(&self, bytes: &[u8]) -> Result<(), Fault> {
+        let body = if self.compress {
+            compressed(bytes)
+        } else {
+            bytes.to_vec()
+        };
+        let client = self.writer.clone();
+        let (org, bucket) = (self.options.org.clone(), self.options.bucket.clone());
+        call(async move {
+            let precision = TimestampPrecision::Milliseconds;
+            let write = client.write_line_protocol_with_precision(&org, &bucket, body, precision);
+            match write.await {
+                // The crate calls everything but 204 a failure.
+                Err(RequestError::Http { status, .. }) if status == StatusCode::OK => Ok(()),
+                written => written,
+            }
+        })
+        .await
+    }
+
+    /// Logs a complaint of the server, once.
+    fn complain(&mut self, what: String) {
+        if self.complaints.len() < COMPLAINTS && self.complaints.insert(what.clone()) {
+            tracing::warn!(what, "InfluxDB takes less than it is sent");
+        }
+    }
+}
+
+fn client(options: &Options, headers: HeaderMap) -> Result<Client, HistoryError> {
+    let builder = reqwest_for_influxdb2::Client::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .timeout(options.timeout.to_std())
+        .redirect(reqwest_for_influxdb2::redirect::Policy::none())
+        .default_headers(headers);
+    let token = options.token.expose_secret();
+    let builder = ClientBuilder::with_builder(builder, &options.url, &options.org, token);
+    let built = builder.build();
+    built.map_err(|error| HistoryError::Client {
+        why: error.to_string(),
+    })
+}
+
+/// Runs a request in a task of its own. Dropping the caller ends it.
+async fn call<T: Send + 'static>(
+    request: impl Future<Output = Result<T, RequestError>> + Send + 'static,
+) -> Result<T, Fault> {
+    let mut task = JoinSet::new();
+    task.spawn(request);
+    match task.join_next().await {
+        Some(Ok(answer)) => answer.map_err(Fault::from),
+        Some(Err(error)) => Err(Fault::Passing(format!("the client failed: {error}"))),
+        None => Err(Fault::Passing("the client did not run".to_owned())),
+    }
+}
+
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::fast());
+    // Writing to memory does not fail; a body cut short would be refused by the server.
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.unwrap_or_default()
+}
+
+/// Between half of a span and all of it, so that many gateways do not try at once.
+fn jitter(span: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    span.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
+}
+
+/// The first whole number after a word.
+fn number_after(text: &str, word: &str) -> Option<usize> {
+    let (_, rest) = text.split_once(word)?;
+    let digits = rest.trim_start_matches(|mark: char| !mark.is_ascii_digit());
+    let end = digits.find(|mark: char| !mark.is_ascii_digit());
+    digits.get(..end.unwrap_or(digits.len()))?.parse().ok()
+}
+
+/// The task looks back an hour each time, so that what came late is in; writing twice is harmless.
+fn down_sampling(name: &str, from: &str, to: &str) -> String {
+    let text = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let (name, from, to) = (text(name), text(from), text(to));
+    let of = |aggregate: &str| {
+        format!(
+            "data |> aggregateWindow(every: 5m, fn: {aggregate}, createEmpty: false) \
+             |> set(key: \"agg\", value: \"{aggregate}\") |> to(bucket: \"{to}\")\n"
+        )
+    };
+    format!(
+        "import \"types\"\n\
+         option task = {{name: \"{name}\", every: 5m, offset: 1m}}\n\
+         data = from(bucket: \"{from}\") |> range(start: -1h) \
+         |> filter(fn: (r) => r._measurement != \"alarm\" and r._measurement != \"work_order\") \
+         |> filter(fn: (r) => types.isNumeric(v: r._value)) |> toFloat()\n{}{}{}",
+        of("mean"),
+        of("min"),
+        of("max")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_sorted_by_what_helps() {
+        let of = |status, text: &str| Fault::of_answer(status, text.to_owned());
+        let parse = of(400, "{\"message\":\"unable to parse 'x'\"}");
+        assert!(matches!(parse, Fault::BadLine(_)));
+        assert!(matches!(of(400, "no precision"), Fault::Configuration(_)));
+        for status in [401, 403, 404] {
+            assert!(
+                matches!(of(status, ""), Fault::Configuration(_)),
+                "{status}"
+            );
+        }
+        assert_eq!(of(413, ""), Fault::TooLarge);
+        assert!(matches!(
+            of(422, "partial write: dropped=1"),
+            Fault::Partial(_)
+        ));
+        for status in [408, 429, 500, 502, 503] {
+            assert!(matches!(of(status, ""), Fault::Passing(_)), "{status}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_refused_points_is_read() {
+        assert_eq!(
+            number_after("conflict: … dropped=17\"}", "dropped"),
+            Some(17)
+        );
+        let retention = "partial write: dropped 2 points outside retention policy";
+        assert_eq!(number_after(retention, "dropped"), Some(2));
+        assert_eq!(number_after("partial write", "dropped"), None);
+        assert_eq!(number_after("dropped", "dropped"), None);
+    }
+
+    #[test]
+    fn waits_are_spread_and_bounded() {
+        for _ in 0..100 {
+            let wait = jitter(Duration::from_secs(10));
+            assert!((5.0..=10.0).contains(&wait.as_secs_f64()));
+        }
+    }
+}
