@@ -138,6 +138,9 @@ pub struct MqttSettings {
     pub time: Option<TimeField>,
     /// How often the device sends; three missed ones make it stale.
     pub period: Duration,
+    /// A whole message from the manual, which examples without a payload of their own decode.
+    #[serde(default)]
+    pub sample: String,
 }
 
 /// The topic that says whether a device is there.
@@ -388,7 +391,8 @@ pub enum MessageFormat {
     },
 }
 
-/// A worked example from the manual. `raw` for registers, `payload` for messages.
+/// A worked example from the manual. `raw` for registers; for messages `payload`, or the sample
+/// of the whole profile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

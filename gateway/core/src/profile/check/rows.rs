@@ -1,0 +1,349 @@
+//! What can be wrong with one row of a profile.
+
+use super::{OfPoint, UNITS, is_plain, is_pointer};
+use crate::model::PointKind;
+use crate::point::Value;
+use crate::profile::decode::{Message, Reading, parse_integer};
+use crate::profile::{
+    DataType, ExampleValue, MessageFormat, MessageRow, PointRow, Profile, RegisterRow, Table,
+};
+use std::collections::BTreeSet;
+
+pub(super) fn check(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
+    if !is_plain(&row.point, "_") {
+        let what = format!("the point's name \"{}\" is not plain", row.point);
+        at.add(
+            "point",
+            what,
+            "write lower-case letters, digits and underscores",
+        );
+    }
+    if row.name.is_incomplete() {
+        let what = format!("the name of \"{}\" lacks a language", row.point);
+        at.add("name", what, "write both zh and en");
+    }
+    if !UNITS.contains(&row.unit.as_str()) {
+        let what = format!("unit \"{}\" is not known", row.unit);
+        at.add(
+            "unit",
+            what,
+            "write it as the reference of profiles lists it",
+        );
+    }
+    if row.decimals > 6 {
+        at.add("decimals", "there are too many decimals", "write 0 to 6");
+    }
+    numbers(row, at);
+    meanings(row, at);
+    places(profile, row, at);
+    if let Some(registers) = &row.modbus {
+        self::registers(row, registers, profile, at);
+    }
+    if let Some(message) = &row.mqtt {
+        self::message(message, at);
+    }
+    example(profile, row, at);
+}
+
+fn numbers(row: &PointRow, at: &mut OfPoint<'_>) {
+    if !row.scale.is_finite() || row.scale == 0.0 {
+        at.add(
+            "scale",
+            "the scale is not a usable number",
+            "write a number other than 0",
+        );
+    }
+    if !row.offset.is_finite() {
+        at.add(
+            "offset",
+            "the offset is not a usable number",
+            "write a finite number",
+        );
+    }
+    if row.deadband < 0.0 || !row.deadband.is_finite() {
+        at.add("deadband", "the deadband is negative", "write 0 or more");
+    }
+    if row
+        .range
+        .is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low >= high)
+    {
+        at.add(
+            "range",
+            "the range ends before it begins",
+            "write [lowest, highest]",
+        );
+    }
+    let whole = |number: f64| number.fract() == 0.0;
+    if row.kind == PointKind::Counter && !(whole(row.scale) && whole(row.offset)) {
+        let what = "a counter is a whole number, and its scale makes a fraction";
+        at.add(
+            "scale",
+            what,
+            "write kind = \"analog\", or take the scale out",
+        );
+    }
+    let plain = row.scale == 1.0 && row.offset == 0.0 && row.unit.is_empty();
+    let words = matches!(
+        row.kind,
+        PointKind::Flag | PointKind::Enum | PointKind::Text
+    );
+    if words && !plain {
+        let what = "a flag, enumeration or text has no scale, offset or unit";
+        at.add("kind", what, "take them out, or write kind = \"analog\"");
+    }
+}
+
+fn meanings(row: &PointRow, at: &mut OfPoint<'_>) {
+    if row.kind != PointKind::Enum {
+        if !row.meanings.is_empty() {
+            let what = "only an enumeration has meanings";
+            at.add("meanings", what, "write kind = \"enum\", or take them out");
+        }
+        return;
+    }
+    if row.meanings.is_empty() {
+        let what = format!("the enumeration \"{}\" has no meanings", row.point);
+        at.add("kind", what, "add a meaning for each raw value");
+    }
+    let mut numbers = BTreeSet::new();
+    for (raw, meaning) in &row.meanings {
+        let path = format!("meanings.{raw}");
+        if !is_plain(&meaning.code, "_") {
+            let what = format!("the code \"{}\" is not plain", meaning.code);
+            at.add(
+                &path,
+                what,
+                "write lower-case letters, digits and underscores",
+            );
+        }
+        if meaning.zh.trim().is_empty() || meaning.en.trim().is_empty() {
+            let what = format!("the meaning of {raw} lacks a language");
+            at.add(&path, what, "write both zh and en");
+        }
+        let number = parse_integer(raw);
+        if number.is_none() && row.modbus.is_some() {
+            let what = format!("\"{raw}\" is no raw value of a register");
+            at.add(&path, what, "write a whole number, for example 3 or 0x1F");
+        }
+        if number.is_some_and(|number| !numbers.insert(number)) {
+            at.add(
+                &path,
+                format!("the raw value {raw} is there twice"),
+                "keep one",
+            );
+        }
+    }
+}
+
+fn places(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
+    let what = format!("point \"{}\"", row.point);
+    match (&row.modbus, &row.mqtt) {
+        (None, None) => {
+            let what = format!("{what} stands nowhere");
+            at.add("point", what, "add modbus = { … } or mqtt = { … }");
+        }
+        (Some(_), _) if profile.modbus.is_none() => {
+            let what = format!("{what} is read by Modbus, and the profile has no [modbus] table");
+            at.add("modbus", what, "add one");
+        }
+        (_, Some(_)) if profile.mqtt.is_none() => {
+            let what = format!("{what} is read by MQTT, and the profile has no [mqtt] table");
+            at.add("mqtt", what, "add one");
+        }
+        (Some(_), _) | (None, Some(_)) => {}
+    }
+}
+
+fn registers(row: &PointRow, place: &RegisterRow, profile: &Profile, at: &mut OfPoint<'_>) {
+    let words = place.words();
+    if u32::from(place.address) + u32::from(words) > 0x1_0000 {
+        let what = format!("{words} registers from {} go beyond 65535", place.address);
+        at.add(
+            "modbus.address",
+            what,
+            "write the address on the wire, from 0",
+        );
+    }
+    let most = profile
+        .modbus
+        .as_ref()
+        .map_or(125, |modbus| modbus.max_registers);
+    if words > most {
+        let what = format!("the point takes {words} registers, and one request {most}");
+        at.add("modbus.length", what, "shorten it, or raise max_registers");
+    }
+    let text = place.data_type == DataType::String;
+    if text == (place.length == 0) {
+        let what = "a length belongs to a string, and to nothing else";
+        let remedy = "write length with type = \"string\" only";
+        at.add("modbus.length", what, remedy);
+    }
+    let bit_table = matches!(place.table, Table::Coil | Table::Discrete);
+    if bit_table && (place.data_type != DataType::Bool || place.bit.is_some()) {
+        let what = "a coil or discrete input is one bit";
+        at.add("modbus.type", what, "write type = \"bool\" without bit");
+    }
+    bits(place, at);
+    let flag = place.data_type == DataType::Bool;
+    let fits = match row.kind {
+        PointKind::Flag => flag,
+        PointKind::Analog | PointKind::Counter => !flag && !text,
+        PointKind::Enum => !text && !is_float(place.data_type),
+        PointKind::Text => text || !flag && !is_float(place.data_type),
+    };
+    if !fits {
+        let what = "this type does not give this kind of value";
+        let remedy = "a flag needs type = \"bool\"; a number, a code or a text their own types";
+        at.add("modbus.type", what, remedy);
+    }
+    if row.kind == PointKind::Counter && is_float(place.data_type) {
+        let what = "a counter is a whole number, and the register holds a fraction";
+        at.add("kind", what, "write kind = \"analog\"");
+    }
+    if place.inverted && !flag {
+        at.add(
+            "modbus.inverted",
+            "only a flag can be inverted",
+            "take it out",
+        );
+    }
+}
+
+fn is_float(data_type: DataType) -> bool {
+    matches!(data_type, DataType::F32 | DataType::F64)
+}
+
+fn bits(place: &RegisterRow, at: &mut OfPoint<'_>) {
+    let Some(bit) = place.bit else {
+        if place.bits.is_some() {
+            at.add(
+                "modbus.bits",
+                "bits stands without bit",
+                "add bit, the lowest one",
+            );
+        }
+        return;
+    };
+    let count = place.bits.unwrap_or(1);
+    let inside = count >= 1 && u32::from(bit) + u32::from(count) <= 16;
+    if bit > 15 || !inside {
+        let what = format!("{count} bits from bit {bit} are not inside a register");
+        at.add("modbus.bit", what, "bits are counted from 0 to 15");
+    }
+    let fits = match place.data_type {
+        DataType::Bool => count == 1,
+        DataType::U16 => true,
+        DataType::I16
+        | DataType::I32
+        | DataType::U32
+        | DataType::I64
+        | DataType::U64
+        | DataType::F32
+        | DataType::F64
+        | DataType::Bcd16
+        | DataType::Bcd32
+        | DataType::String => false,
+    };
+    if !fits {
+        let what = "bits can only be taken out of one register";
+        at.add(
+            "modbus.type",
+            what,
+            "write type = \"bool\" for one bit, \"u16\" for several",
+        );
+    }
+}
+
+fn message(place: &MessageRow, at: &mut OfPoint<'_>) {
+    if place.topic.trim().is_empty() {
+        let remedy = "write a topic, for example \"{topic}/telemetry\"";
+        at.add("mqtt.topic", "the topic is empty", remedy);
+    }
+    match &place.read {
+        MessageFormat::Json(pointer) if !is_pointer(pointer) => {
+            let what = format!("\"{pointer}\" is not a JSON pointer");
+            at.add("mqtt.read", what, format!("write \"/{pointer}\""));
+        }
+        MessageFormat::Hex { length, .. } if !(1..=8).contains(length) => {
+            at.add(
+                "mqtt.read",
+                format!("{length} bytes are no number"),
+                "write 1 to 8",
+            );
+        }
+        MessageFormat::Json(_)
+        | MessageFormat::Raw
+        | MessageFormat::Csv { .. }
+        | MessageFormat::Hex { .. } => {}
+    }
+}
+
+fn example(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
+    let Some(example) = &row.example else {
+        let what = format!("point \"{}\" has no example", row.point);
+        at.add(
+            "point",
+            what,
+            "add one from the manual: example = { raw = […], value = … }",
+        );
+        return;
+    };
+    let Some(reading) = decode_example(profile, row) else {
+        let what = format!("the example of \"{}\" has nothing to decode", row.point);
+        let remedy = "give raw for registers, payload (or the profile's sample) for messages";
+        at.add("example", what, remedy);
+        return;
+    };
+    let good = reading
+        .value
+        .as_ref()
+        .is_some_and(|value| equals(value, &example.value));
+    if !good {
+        let found = match (&reading.value, reading.quality.reason()) {
+            (Some(value), _) => value.to_string(),
+            (None, Some(reason)) => format!("nothing ({})", reason.code()),
+            (None, None) => "nothing".to_owned(),
+        };
+        let what = format!("the example of \"{}\" decodes to {found}", row.point);
+        at.add("example", what, "correct the row, or the example");
+    }
+}
+
+/// What the row makes of its example; `None` when there is nothing to decode.
+pub(crate) fn decode_example(profile: &Profile, row: &PointRow) -> Option<Reading> {
+    let example = row.example.as_ref()?;
+    let decoder = row.decoder();
+    if let (Some(place), [first, ..]) = (&row.modbus, example.raw.as_slice()) {
+        return Some(match place.table {
+            Table::Coil | Table::Discrete => decoder.bit(*first != 0),
+            Table::Holding | Table::Input => decoder.registers(&example.raw),
+        });
+    }
+    row.mqtt.as_ref()?;
+    let shared = profile.mqtt.as_ref().map_or("", |mqtt| &mqtt.sample);
+    let payload = if example.payload.is_empty() {
+        shared
+    } else {
+        &example.payload
+    };
+    if payload.is_empty() {
+        return None;
+    }
+    decoder.message(&Message::new(payload.as_bytes()))
+}
+
+fn equals(value: &Value, wanted: &ExampleValue) -> bool {
+    match (value, wanted) {
+        (Value::Flag(value), ExampleValue::Flag(wanted)) => value == wanted,
+        (Value::Integer(value), ExampleValue::Integer(wanted)) => value == wanted,
+        (Value::Text(value), ExampleValue::Text(wanted)) => **value == **wanted,
+        (Value::Number(value), ExampleValue::Number(wanted)) => near(*value, *wanted),
+        #[expect(clippy::cast_precision_loss, reason = "an example's number is small")]
+        (Value::Number(value), ExampleValue::Integer(wanted)) => near(*value, *wanted as f64),
+        (Value::Flag(_) | Value::Integer(_) | Value::Text(_) | Value::Number(_), _) => false,
+    }
+}
+
+fn near(value: f64, wanted: f64) -> bool {
+    (value - wanted).abs() <= 1e-6 * wanted.abs().max(1.0)
+}
