@@ -145,9 +145,9 @@ fn adjust(
         rule.priority = change.priority.unwrap_or(rule.priority);
         rule.on_delay = change.on_delay.unwrap_or(rule.on_delay);
         rule.off_delay = change.off_delay.unwrap_or(rule.off_delay);
-        if let Some(limit) = limit(&mut rule.when) {
-            *limit.above = change.above.or(*limit.above);
-            *limit.below = change.below.or(*limit.below);
+        for limit in limits(&mut rule.when) {
+            *limit.above = limit.above.and(change.above.or(*limit.above));
+            *limit.below = limit.below.and(change.below.or(*limit.below));
             *limit.deadband = change.deadband.unwrap_or(*limit.deadband);
         }
     }
@@ -161,24 +161,24 @@ pub(super) struct Limit<'c> {
     pub(super) deadband: &'c mut f64,
 }
 
-/// The first limit of a condition.
-pub(super) fn limit(condition: &mut Condition) -> Option<Limit<'_>> {
+/// Every limit of a condition.
+pub(super) fn limits(condition: &mut Condition) -> Vec<Limit<'_>> {
     match condition {
         Condition::Limit {
             above,
             below,
             deadband,
             ..
-        } => Some(Limit {
+        } => vec![Limit {
             above,
             below,
             deadband,
-        }),
-        Condition::All(list) | Condition::Any(list) => list.iter_mut().find_map(limit),
+        }],
+        Condition::All(list) | Condition::Any(list) => list.iter_mut().flat_map(limits).collect(),
         Condition::Flag { .. }
         | Condition::State { .. }
         | Condition::Bit { .. }
         | Condition::Rate { .. }
-        | Condition::NoData {} => None,
+        | Condition::NoData {} => Vec::new(),
     }
 }

@@ -3,9 +3,143 @@
 //! It finds all faults, not the first; it opens secret files to see that they can be read, and
 //! no connection.
 
+mod alarms;
+mod assets;
+mod edges;
+
 use super::Config;
-use super::fault::Fault;
+use super::fault::{Fault, Severity};
 use super::library::Library;
 use super::source::Document;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use zhiban_core::Duration;
 
-pub(super) fn check(_: &Config, _: &Library, _: &Document<'_>, _: &mut Vec<Fault>) {}
+pub(super) fn check(
+    config: &Config,
+    library: &Library,
+    document: &Document<'_>,
+    faults: &mut Vec<Fault>,
+) {
+    let mut at = Place {
+        document,
+        faults,
+        path: Vec::new(),
+    };
+    site(config, &mut at);
+    edges::http(config, &mut at);
+    edges::storage(config, &mut at);
+    edges::influxdb(config, &mut at);
+    edges::links(config, &mut at);
+    assets::locations(config, &mut at);
+    assets::assets(config, library, &mut at);
+    alarms::overrides(config, library, &mut at);
+    edges::channels(config, &mut at);
+    edges::rota(config, library, &mut at);
+}
+
+/// Where a check stands in the file, and where its faults go.
+struct Place<'c, 't> {
+    document: &'c Document<'t>,
+    faults: &'c mut Vec<Fault>,
+    path: Vec<String>,
+}
+
+impl Place<'_, '_> {
+    /// Runs checks one step further in: a key, or a position in a list.
+    fn within(&mut self, step: impl ToString, checks: impl FnOnce(&mut Place<'_, '_>)) {
+        let mut path = self.path.clone();
+        path.push(step.to_string());
+        checks(&mut Place {
+            document: self.document,
+            faults: self.faults,
+            path,
+        });
+    }
+
+    fn error(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Severity::Error, key, what, remedy);
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        key: &str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        let mut path = self.path.clone();
+        path.extend(
+            key.split('.')
+                .filter(|step| !step.is_empty())
+                .map(str::to_owned),
+        );
+        let fault = self.document.fault(&path, what, remedy);
+        self.faults.push(Fault { severity, ..fault });
+    }
+}
+
+fn site(config: &Config, at: &mut Place<'_, '_>) {
+    at.within("site", |at| {
+        let code = &config.site.code;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if code.is_empty() || !code.chars().all(plain) {
+            let what = format!("the site's code \"{code}\" is not plain");
+            at.error("code", what, "write lower-case letters, digits and hyphens");
+        }
+        if config.site.name.is_incomplete() {
+            at.error(
+                "name",
+                "the site's name lacks a language",
+                "write both zh and en",
+            );
+        }
+    });
+}
+
+fn span_above_zero(key: &str, span: Duration, at: &mut Place<'_, '_>) {
+    if span == Duration::ZERO {
+        let what = format!("{key} gives no time at all");
+        at.error(key, what, "write a duration, for example \"1s\"");
+    }
+}
+
+fn host(host: &str, port: u16, at: &mut Place<'_, '_>) {
+    let letter = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let name = !host.is_empty() && host.chars().all(letter);
+    if !name && host.parse::<IpAddr>().is_err() {
+        let what = format!("\"{host}\" is no host name and no address");
+        at.error(
+            "host",
+            what,
+            "write one without port or scheme, for example \"10.0.0.7\"",
+        );
+    }
+    if port == 0 {
+        at.error("port", "port 0 can't be reached", "write 1 to 65535");
+    }
+}
+
+fn url(key: &str, url: &str, at: &mut Place<'_, '_>) {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+        let what = format!("\"{url}\" is not an address of the web");
+        at.error(key, what, "begin with http:// or https:// and a host");
+    }
+}
+
+/// The name of those there are that comes nearest to a wrong one, as a remedy.
+fn instead<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    let near = super::source::nearest(wrong, names.iter().copied());
+    match near {
+        Some(name) => format!("write \"{name}\""),
+        None if names.is_empty() => "there is none yet; add it".to_owned(),
+        None => {
+            let names: Vec<_> = names.into_iter().collect();
+            format!("write one of: {}", names.join(", "))
+        }
+    }
+}

@@ -236,16 +236,20 @@ fn choice(message: &str, wrong: &str) -> String {
         .skip(1)
         .step_by(2)
         .collect();
-    let near = known
-        .iter()
-        .map(|key| (distance(wrong, key), *key))
-        .min()
-        .filter(|(steps, key)| *steps <= 2 && *steps < key.chars().count());
-    match (near, known.as_slice()) {
-        (Some((_, key)), _) => format!("write {key}"),
+    match (nearest(wrong, known.iter().copied()), known.as_slice()) {
+        (Some(key), _) => format!("write {key}"),
         (None, []) => "take it out".to_owned(),
         (None, _) => format!("take it out, or write one of: {}", known.join(", ")),
     }
+}
+
+/// The name that a wrong one was probably meant to be: at most two letters away.
+pub(crate) fn nearest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    names
+        .map(|name| (distance(wrong, name), name))
+        .min()
+        .filter(|(steps, name)| *steps <= 2 && *steps < name.chars().count())
+        .map(|(_, name)| name)
 }
 
 /// How many letters must be put in, taken out or changed to make one word of the other.

@@ -1,0 +1,227 @@
+//! Checks of locations and assets: codes, profiles, links, units, topics.
+
+use super::{Place, instead};
+use crate::config::build::missing_point;
+use crate::config::fault::Severity;
+use crate::config::{AssetConfig, Config, Library, LinkConfig};
+use std::collections::{BTreeMap, BTreeSet};
+use zhiban_core::profile::Profile;
+
+pub(super) fn locations(config: &Config, at: &mut Place<'_, '_>) {
+    let mut codes = BTreeSet::new();
+    at.within("location", |at| {
+        for (index, location) in config.locations.iter().enumerate() {
+            at.within(index, |at| {
+                code("location", &location.code, at);
+                if !codes.insert(&location.code) {
+                    let what = format!("location \"{}\" is there twice", location.code);
+                    at.error("code", what, "give each location its own code");
+                }
+                if location.name.is_incomplete() {
+                    at.error("name", "the name lacks a language", "write both zh and en");
+                }
+            });
+        }
+    });
+}
+
+/// What assets may not share.
+#[derive(Default)]
+struct Taken<'c> {
+    codes: BTreeSet<&'c str>,
+    units: BTreeMap<(&'c str, u8), &'c str>,
+    topics: BTreeMap<(&'c str, &'c str), &'c str>,
+}
+
+pub(super) fn assets(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
+    let mut taken = Taken::default();
+    at.within("asset", |at| {
+        for (index, asset) in config.assets.iter().enumerate() {
+            at.within(index, |at| {
+                identity(config, asset, &mut taken, at);
+                let profile = library.profiles.get(&asset.profile);
+                if profile.is_none() {
+                    let what = format!("profile \"{}\" does not exist", asset.profile);
+                    let known = library.profiles.keys().map(String::as_str);
+                    at.error("profile", what, instead(&asset.profile, known));
+                }
+                match config.links.get(&asset.link) {
+                    Some(link) => {
+                        place(asset, link, profile.map(|one| &**one), &mut taken, at);
+                    }
+                    None => {
+                        let what = format!("link \"{}\" does not exist", asset.link);
+                        let known = config.links.keys().map(String::as_str);
+                        at.error("link", what, instead(&asset.link, known));
+                    }
+                }
+            });
+        }
+        unused_rules(config, library, at);
+    });
+}
+
+fn identity<'c>(
+    config: &Config,
+    asset: &'c AssetConfig,
+    taken: &mut Taken<'c>,
+    at: &mut Place<'_, '_>,
+) {
+    code("asset", &asset.code, at);
+    if !taken.codes.insert(&asset.code) {
+        let what = format!("asset \"{}\" is there twice", asset.code);
+        at.error("code", what, "give each asset its own code");
+    }
+    if asset.name.is_incomplete() {
+        at.error("name", "the name lacks a language", "write both zh and en");
+    }
+    if asset.stale_after.is_some_and(|span| span.millis() < 100) {
+        at.error(
+            "stale_after",
+            "stale_after is too short",
+            "write \"1s\" or more",
+        );
+    }
+    let known = || config.locations.iter().map(|one| one.code.as_str());
+    if let Some(location) = asset.location.as_deref()
+        && !known().any(|code| code == location)
+    {
+        let what = format!("location \"{location}\" does not exist");
+        at.error("location", what, instead(location, known()));
+    }
+}
+
+/// A code is part of keys, topics and addresses of pages.
+fn code(kind: &str, code: &str, at: &mut Place<'_, '_>) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if code.is_empty() || code.chars().count() > 32 || !code.chars().all(plain) {
+        let what = format!("the {kind}'s code \"{code}\" is not plain");
+        at.error(
+            "code",
+            what,
+            "write up to 32 letters, digits, hyphens, dots and underscores",
+        );
+    }
+}
+
+fn place<'c>(
+    asset: &'c AssetConfig,
+    link: &LinkConfig,
+    profile: Option<&Profile>,
+    taken: &mut Taken<'c>,
+    at: &mut Place<'_, '_>,
+) {
+    if link.is_modbus() {
+        unit(asset, link, taken, at);
+        if profile.is_some_and(|one| one.modbus.is_none()) {
+            let what = format!("profile \"{}\" can't be read by Modbus", asset.profile);
+            at.error("link", what, "name a link of the kind the profile is for");
+        }
+        if asset.topic.is_some() {
+            let what = "a topic belongs to an asset on a broker";
+            at.error("topic", what, "take it out, or name another link");
+        }
+        return;
+    }
+    if asset.unit.is_some() {
+        let what = "a unit id belongs to an asset on a Modbus link";
+        at.error("unit", what, "take it out, or name another link");
+    }
+    if profile.is_some_and(|one| one.mqtt.is_none()) {
+        let what = format!("profile \"{}\" can't be read by MQTT", asset.profile);
+        at.error("link", what, "name a link of the kind the profile is for");
+    }
+    topic(asset, profile, taken, at);
+}
+
+fn unit<'c>(
+    asset: &'c AssetConfig,
+    link: &LinkConfig,
+    taken: &mut Taken<'c>,
+    at: &mut Place<'_, '_>,
+) {
+    let Some(unit) = asset.unit else {
+        let what = format!(
+            "asset \"{}\" is on a Modbus link and has no unit id",
+            asset.code
+        );
+        at.error("link", what, "add unit = 1 to 247");
+        return;
+    };
+    // 255 addresses a device that has a network socket of its own.
+    let direct = matches!(link, LinkConfig::ModbusTcp(_)) && unit == 255;
+    if !(1..=247).contains(&unit) && !direct {
+        at.error(
+            "unit",
+            format!("unit {unit} can't be addressed"),
+            "write 1 to 247",
+        );
+    }
+    if let Some(other) = taken.units.insert((&asset.link, unit), &asset.code) {
+        let what = format!(
+            "unit {unit} of link \"{}\" is already asset \"{other}\"",
+            asset.link
+        );
+        at.error("unit", what, "give each asset of a link its own unit id");
+    }
+}
+
+fn topic<'c>(
+    asset: &'c AssetConfig,
+    profile: Option<&Profile>,
+    taken: &mut Taken<'c>,
+    at: &mut Place<'_, '_>,
+) {
+    let Some(topic) = asset.topic.as_deref() else {
+        if profile.is_some_and(wants_topic) {
+            let what = format!(
+                "asset \"{}\" has no topic, and its profile asks for one",
+                asset.code
+            );
+            at.error("link", what, "add topic = \"…\"");
+        }
+        return;
+    };
+    if topic.is_empty() || topic.contains(['#', '+']) {
+        let what = format!("\"{topic}\" is not the topic of one asset");
+        at.error("topic", what, "write a topic without # and +");
+    }
+    if let Some(other) = taken.topics.insert((&asset.link, topic), &asset.code) {
+        let what = format!("topic \"{topic}\" is already that of asset \"{other}\"");
+        at.error("topic", what, "give each asset its own topic");
+    }
+}
+
+fn wants_topic(profile: &Profile) -> bool {
+    let mut rows = profile.points.iter().filter_map(|row| row.mqtt.as_ref());
+    rows.any(|row| row.topic.contains("{topic}"))
+}
+
+/// Rules of the class that no asset with this profile can have; said once for each profile.
+fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
+    let mut said = BTreeSet::new();
+    for (index, asset) in config.assets.iter().enumerate() {
+        let Some(profile) = library.profiles.get(&asset.profile) else {
+            continue;
+        };
+        if !said.insert(&asset.profile) {
+            continue;
+        }
+        let missing: Vec<String> = library
+            .rules_of(&profile.class)
+            .iter()
+            .filter_map(|rule| {
+                let point = missing_point(rule, profile)?;
+                Some(format!("{} ({point})", rule.id))
+            })
+            .collect();
+        if !missing.is_empty() {
+            let what = format!(
+                "profile \"{}\" lacks the points of some rules, which are not used: {}",
+                asset.profile,
+                missing.join(", ")
+            );
+            at.add(Severity::Info, &format!("{index}.profile"), what, "");
+        }
+    }
+}

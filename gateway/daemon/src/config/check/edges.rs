@@ -1,0 +1,241 @@
+//! Checks of what the gateway meets the world by: HTTP, storage, InfluxDB, links, channels.
+
+use super::{Place, host, instead, span_above_zero, url};
+use crate::config::fault::Severity;
+use crate::config::secret::{SecretError, is_exposed};
+use crate::config::{
+    ChannelKind, Config, EmailConfig, Library, LinkConfig, MqttConfig, WebhookConfig,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+pub(super) fn http(config: &Config, at: &mut Place<'_, '_>) {
+    at.within("http", |at| {
+        span_above_zero("header_timeout", config.http.header_timeout, at);
+        if let Some(public) = &config.http.public_url {
+            url("public_url", public, at);
+        }
+        if let Some(tls) = &config.http.tls {
+            at.within("tls", |at| {
+                file("cert_file", &tls.cert_file, at);
+                file("key_file", &tls.key_file, at);
+                exposed("key_file", Some(&tls.key_file), at);
+            });
+        }
+    });
+}
+
+pub(super) fn storage(config: &Config, at: &mut Place<'_, '_>) {
+    at.within("storage", |at| {
+        span_above_zero("history_retention", config.storage.history_retention, at);
+        if config.storage.data_dir.is_file() {
+            let what = format!("{} is a file", config.storage.data_dir.display());
+            at.error("data_dir", what, "name a folder");
+        }
+    });
+}
+
+pub(super) fn influxdb(config: &Config, at: &mut Place<'_, '_>) {
+    let Some(influx) = &config.influxdb else {
+        return;
+    };
+    at.within("influxdb", |at| {
+        url("url", &influx.url, at);
+        for (key, text) in [("org", &influx.org), ("bucket", &influx.bucket)] {
+            if text.trim().is_empty() {
+                at.error(key, format!("{key} is empty"), "write its name");
+            }
+        }
+        if !(1..=50_000).contains(&influx.batch_lines) {
+            let what = format!("batch_lines is {}", influx.batch_lines);
+            at.error("batch_lines", what, "write 1 to 50000");
+        }
+        span_above_zero("timeout", influx.timeout, at);
+        secret("token", influx.token(), influx.token_file.as_deref(), at);
+    });
+}
+
+pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
+    let used: BTreeSet<&str> = config.assets.iter().map(|one| one.link.as_str()).collect();
+    let mut clients = BTreeMap::new();
+    at.within("link", |at| {
+        for (name, link) in &config.links {
+            if !used.contains(name.as_str()) {
+                let what = format!("no asset is on link \"{name}\"");
+                at.add(Severity::Warning, name, what, "take it out, or add assets");
+            }
+            at.within(name, |at| match link {
+                LinkConfig::ModbusTcp(one) => at.within("modbus_tcp", |at| {
+                    host(&one.host, one.port, at);
+                    span_above_zero("timeout", one.timeout, at);
+                    span_above_zero("connect_timeout", one.connect_timeout, at);
+                }),
+                LinkConfig::ModbusRtuOverTcp(one) => at.within("modbus_rtu_over_tcp", |at| {
+                    host(&one.host, one.port, at);
+                    span_above_zero("timeout", one.timeout, at);
+                    span_above_zero("connect_timeout", one.connect_timeout, at);
+                }),
+                LinkConfig::Mqtt(one) => at.within("mqtt", |at| mqtt(one, at)),
+            });
+            if let LinkConfig::Mqtt(one) = link {
+                let client = (&one.host, one.port, &one.client_id);
+                if let Some(other) = clients.insert(client, name) {
+                    let what =
+                        format!("links \"{other}\" and \"{name}\" are one client to the broker");
+                    let remedy = "give one of them another client_id";
+                    at.error(&format!("{name}.mqtt.client_id"), what, remedy);
+                }
+            }
+        }
+    });
+}
+
+fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {
+    host(&link.host, link.port.unwrap_or(1883), at);
+    if link.keep_alive.millis() < 1000 {
+        at.error(
+            "keep_alive",
+            "keep_alive is too short",
+            "write \"1s\" or more",
+        );
+    }
+    if link.client_id.as_ref().is_some_and(String::is_empty) {
+        at.error(
+            "client_id",
+            "client_id is empty",
+            "write a name, or take it out",
+        );
+    }
+    if link.username.is_some() {
+        secret(
+            "password",
+            link.password(),
+            link.password_file.as_deref(),
+            at,
+        );
+    } else if link.password_file.is_some() || link.password_env.is_some() {
+        at.error(
+            "password_file",
+            "a password stands without a user name",
+            "add username",
+        );
+    }
+    if let Some(ca) = link.tls.as_ref().and_then(|tls| tls.ca_file.as_ref()) {
+        at.within("tls", |at| file("ca_file", ca, at));
+    }
+}
+
+pub(super) fn channels(config: &Config, at: &mut Place<'_, '_>) {
+    at.within("notify", |at| {
+        at.within("channel", |at| {
+            for (name, channel) in &config.notify.channels {
+                at.within(name, |at| {
+                    if channel.reasons.is_empty() {
+                        at.error(
+                            "reasons",
+                            "the channel carries nothing",
+                            "name some reasons",
+                        );
+                    }
+                    if channel.priorities.is_empty() {
+                        at.error(
+                            "priorities",
+                            "the channel carries nothing",
+                            "name some priorities",
+                        );
+                    }
+                    at.within("to", |at| match &channel.to {
+                        ChannelKind::Webhook(one) => at.within("webhook", |at| webhook(one, at)),
+                        ChannelKind::Email(one) => at.within("email", |at| email(one, at)),
+                    });
+                });
+            }
+        });
+    });
+}
+
+fn webhook(webhook: &WebhookConfig, at: &mut Place<'_, '_>) {
+    url("url", &webhook.url, at);
+    span_above_zero("timeout", webhook.timeout, at);
+    let file = webhook.secret_file.as_deref();
+    secret("secret", webhook.secret(), file, at);
+}
+
+fn email(email: &EmailConfig, at: &mut Place<'_, '_>) {
+    host(&email.host, email.port(), at);
+    span_above_zero("timeout", email.timeout, at);
+    if email.to.is_empty() {
+        at.error("to", "nobody gets this mail", "add an address");
+    }
+    address("from", &email.from, at);
+    at.within("to", |at| {
+        for (index, to) in email.to.iter().enumerate() {
+            address(&index.to_string(), to, at);
+        }
+    });
+    let file = email.password_file.as_deref();
+    secret("password", email.credentials(), file, at);
+}
+
+fn address(key: &str, text: &str, at: &mut Place<'_, '_>) {
+    if text.parse::<lettre::message::Mailbox>().is_err() {
+        let what = format!("\"{text}\" is not a mail address");
+        at.error(key, what, "write one, for example \"duty@example.com\"");
+    }
+}
+
+pub(super) fn rota(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
+    let classes = library.classes();
+    let mut seen = BTreeSet::new();
+    at.within("notify", |at| {
+        at.within("rota", |at| {
+            for (index, line) in config.notify.rota.iter().enumerate() {
+                at.within(index, |at| {
+                    if line.person.trim().is_empty() {
+                        at.error("person", "the rota names nobody", "write a user name");
+                    }
+                    let unknown = line.class.as_deref().filter(|one| !classes.contains(one));
+                    if let Some(class) = unknown {
+                        let what = format!("class \"{class}\" does not exist");
+                        at.error("class", what, instead(class, classes.iter().copied()));
+                    }
+                    if !seen.insert(&line.class) {
+                        let what = "two lines of the rota are for the same class";
+                        at.error("class", what, "keep one of them");
+                    }
+                });
+            }
+        });
+    });
+}
+
+/// A secret that can't be had is a fault; one that everybody can read deserves a word.
+fn secret<T>(
+    name: &str,
+    found: Result<T, SecretError>,
+    file: Option<&Path>,
+    at: &mut Place<'_, '_>,
+) {
+    if let Err(error) = found {
+        let text = error.to_string();
+        let (what, remedy) = text.split_once("; ").unwrap_or((&text, ""));
+        let place = if file.is_some() { "file" } else { "env" };
+        at.error(&format!("{name}_{place}"), what, remedy);
+    }
+    exposed(&format!("{name}_file"), file, at);
+}
+
+fn exposed(key: &str, file: Option<&Path>, at: &mut Place<'_, '_>) {
+    if let Some(file) = file.filter(|file| is_exposed(file)) {
+        let what = format!("everybody on this machine can read {}", file.display());
+        let remedy = format!("run: chmod 600 {}", file.display());
+        at.add(Severity::Warning, key, what, remedy);
+    }
+}
+
+fn file(key: &str, path: &Path, at: &mut Place<'_, '_>) {
+    if let Err(error) = std::fs::File::open(path) {
+        let what = format!("{} cannot be read ({error})", path.display());
+        at.error(key, what, "name a file that the gateway may read");
+    }
+}
