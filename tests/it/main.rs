@@ -6,6 +6,7 @@
 )]
 
 mod modbus;
+mod profiles;
 mod support;
 mod support_works;
 mod tidy;

@@ -34,6 +34,9 @@ pub struct Profile {
     /// How MQTT is read; absent for a device that only speaks Modbus.
     #[serde(default)]
     pub mqtt: Option<MqttSettings>,
+    /// Meanings that several enumerations share, by a name that rows give in `meanings_of`.
+    #[serde(default)]
+    pub meanings: BTreeMap<String, BTreeMap<String, MeaningRow>>,
     /// The points.
     #[serde(rename = "point")]
     pub points: Vec<PointRow>,
@@ -212,6 +215,9 @@ pub struct PointRow {
     /// For an enumeration: the raw value (as a key) and what it means.
     #[serde(default)]
     pub meanings: BTreeMap<String, MeaningRow>,
+    /// The name of shared meanings, instead of `meanings`.
+    #[serde(default)]
+    pub meanings_of: Option<String>,
     /// Raw values by which the device says "not available".
     #[serde(default)]
     pub invalid: Vec<i64>,
@@ -423,6 +429,16 @@ pub enum ExampleValue {
 }
 
 impl Profile {
+    /// Gives each row that names shared meanings its own copy. Done once, right after reading.
+    pub fn share_meanings(&mut self) {
+        for row in &mut self.points {
+            let shared = row.meanings_of.as_ref();
+            if let Some(shared) = shared.and_then(|name| self.meanings.get(name)) {
+                row.meanings.clone_from(shared);
+            }
+        }
+    }
+
     /// The points as the model holds them; their asset and key are filled in by the model.
     pub fn model_points(&self) -> impl Iterator<Item = Point> + '_ {
         self.points.iter().map(|row| Point {
@@ -433,18 +449,25 @@ impl Profile {
             kind: row.kind,
             unit: row.unit.clone(),
             decimals: row.decimals,
-            meanings: row
-                .meanings
-                .values()
-                .map(|one| Meaning {
-                    code: one.code.as_str().into(),
-                    name: Text::new(&one.zh, &one.en),
-                })
-                .collect(),
+            meanings: known_meanings(row),
             range: row.range,
             deadband: row.deadband,
         })
     }
+}
+
+/// Each code once: several raw values may mean the same.
+fn known_meanings(row: &PointRow) -> Vec<Meaning> {
+    let mut known: Vec<Meaning> = Vec::new();
+    for one in row.meanings.values() {
+        if !known.iter().any(|meaning| *meaning.code == *one.code) {
+            known.push(Meaning {
+                code: one.code.as_str().into(),
+                name: Text::new(&one.zh, &one.en),
+            });
+        }
+    }
+    known
 }
 
 #[cfg(test)]

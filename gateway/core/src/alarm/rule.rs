@@ -8,6 +8,7 @@ use crate::point::{PointState, Value};
 use crate::text::Text;
 use crate::time::{Duration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A file of rules for one class of asset, `config/alarms/<class>.toml`.
@@ -145,6 +146,23 @@ pub enum Condition {
     All(Vec<Condition>),
     /// Any of some conditions.
     Any(Vec<Condition>),
+}
+
+impl Condition {
+    /// Every point it looks at.
+    pub fn points(&self) -> BTreeSet<&str> {
+        match self {
+            Condition::Flag { point, .. }
+            | Condition::State { point, .. }
+            | Condition::Bit { point, .. }
+            | Condition::Limit { point, .. }
+            | Condition::Rate { point, .. } => [point.as_str()].into(),
+            Condition::NoData {} => BTreeSet::new(),
+            Condition::All(list) | Condition::Any(list) => {
+                list.iter().flat_map(Condition::points).collect()
+            }
+        }
+    }
 }
 
 /// A value in a state condition.

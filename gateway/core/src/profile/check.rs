@@ -137,7 +137,7 @@ fn required_points(profile: &Profile, faults: &mut Faults) {
     let class = CLASSES.iter().find(|class| class.name == profile.class);
     for choice in class.map_or(&[][..], |class| class.required) {
         let has = |name: &&str| profile.points.iter().any(|row| row.point == **name);
-        if !choice.iter().any(|name| has(name)) {
+        if !choice.iter().any(has) {
             let wanted = choice.join(" or ");
             let what = format!("class \"{}\" needs point {wanted}", profile.class);
             faults.add("class", what, "add it, or choose another class");

@@ -25,6 +25,7 @@ pub(crate) fn registers(table: Table, address: u16, data_type: DataType) -> Poin
         scale: 1.0,
         offset: 0.0,
         meanings: BTreeMap::new(),
+        meanings_of: None,
         invalid: Vec::new(),
         range: None,
         poll: PollClass::Normal,
@@ -43,6 +44,7 @@ pub(crate) fn profile(points: Vec<PointRow>) -> Profile {
         source: "a test".to_owned(),
         modbus: Some(ModbusSettings::default()),
         mqtt: None,
+        meanings: BTreeMap::new(),
         points,
     }
 }

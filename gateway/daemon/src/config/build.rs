@@ -102,27 +102,8 @@ fn usual_stale(profile: &Profile) -> Duration {
 
 /// The first point a rule looks at and the profile does not have.
 pub(super) fn missing_point<'r>(rule: &'r AlarmRule, profile: &Profile) -> Option<&'r str> {
-    let mut names = Vec::new();
-    point_names(&rule.when, &mut names);
     let has = |name: &str| profile.points.iter().any(|row| row.point == name);
-    names.into_iter().find(|name| !has(name))
-}
-
-/// Every point a condition looks at.
-pub(crate) fn point_names<'c>(condition: &'c Condition, names: &mut Vec<&'c str>) {
-    match condition {
-        Condition::Flag { point, .. }
-        | Condition::State { point, .. }
-        | Condition::Bit { point, .. }
-        | Condition::Limit { point, .. }
-        | Condition::Rate { point, .. } => names.push(point),
-        Condition::NoData {} => {}
-        Condition::All(list) | Condition::Any(list) => {
-            for one in list {
-                point_names(one, names);
-            }
-        }
-    }
+    rule.when.points().into_iter().find(|name| !has(name))
 }
 
 /// The rule as this asset has it: first what the site says of its class, then of the asset itself.

@@ -127,7 +127,8 @@ pub fn check_profile(path: &Path) -> Result<Profile, Vec<Fault>> {
 }
 
 fn read_profile(file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<Profile> {
-    let (profile, document) = source::read::<Profile>(file, text, faults)?;
+    let (mut profile, document) = source::read::<Profile>(file, text, faults)?;
+    profile.share_meanings();
     for fault in zhiban_core::profile::check::check(&profile) {
         faults.push(document.fault(&fault.path, fault.what, fault.remedy));
     }
@@ -172,9 +173,9 @@ fn check_rules(rules: &RuleFile, file: &Path, document: &Document<'_>, faults: &
             let what = format!("rule \"{}\" gives no time to deal with it", rule.id);
             fault("due", what, "write a duration, for example \"4h\"");
         }
-        if rule.life_safety && rule.close != ClosePolicy::Never {
+        if rule.life_safety && rule.close == ClosePolicy::Auto {
             let what = format!("rule \"{}\" guards life and closes by itself", rule.id);
-            fault("close", what, "write close = \"never\"");
+            fault("close", what, "write close = \"never\" or \"verify\"");
         }
         if rule.life_safety && rule.on_delay > LONGEST_LIFE_SAFETY_DELAY {
             let what = format!("rule \"{}\" guards life and waits too long", rule.id);

@@ -19,7 +19,10 @@ pub const CLASSES: &[Class] = &[
     },
     Class {
         name: "fire_panel",
-        required: &[&["fire", "fire_count"], &["fault", "fault_count"]],
+        required: &[
+            &["fire", "loop1_detector_alarms"],
+            &["fault", "fault_count"],
+        ],
     },
     Class {
         name: "fire_pump",
@@ -43,7 +46,7 @@ pub const CLASSES: &[Class] = &[
     },
     Class {
         name: "drive",
-        required: &[&["output_frequency"], &["fault_code", "fault"]],
+        required: &[&["output_frequency"], &["fault", "fault_code"]],
     },
     Class {
         name: "meter",

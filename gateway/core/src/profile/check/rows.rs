@@ -34,7 +34,7 @@ pub(super) fn check(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
         at.add("decimals", "there are too many decimals", "write 0 to 6");
     }
     numbers(row, at);
-    meanings(row, at);
+    meanings(profile, row, at);
     places(profile, row, at);
     if let Some(registers) = &row.modbus {
         self::registers(row, registers, profile, at);
@@ -93,7 +93,17 @@ fn numbers(row: &PointRow, at: &mut OfPoint<'_>) {
     }
 }
 
-fn meanings(row: &PointRow, at: &mut OfPoint<'_>) {
+fn meanings(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
+    let shared = row.meanings_of.as_ref();
+    if let Some(name) = shared.filter(|name| !profile.meanings.contains_key(*name)) {
+        let what = format!("there are no meanings \"{name}\"");
+        at.add(
+            "meanings_of",
+            what,
+            format!("add a table [meanings.{name}]"),
+        );
+        return;
+    }
     if row.kind != PointKind::Enum {
         if !row.meanings.is_empty() {
             let what = "only an enumeration has meanings";

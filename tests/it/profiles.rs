@@ -1,0 +1,96 @@
+//! Walks every profile and every alarm rule that comes with the program. A new file needs no new
+//! test: it is found, and must decode its examples and speak both languages.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use zhiban::config::{Fault, Library, check_profile};
+
+fn config_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|kind| kind == "toml") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn library() -> Library {
+    let mut faults = Vec::new();
+    let library = Library::read(&config_folder(), &mut faults);
+    assert!(faults.is_empty(), "{}", print(&faults));
+    library
+}
+
+fn print(faults: &[Fault]) -> String {
+    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn every_profile_is_without_fault_and_decodes_its_examples() {
+    let mut rows = 0;
+    for file in files(&config_folder().join("profiles")) {
+        let profile = check_profile(&file).unwrap_or_else(|faults| panic!("{}", print(&faults)));
+        let folder = file.parent().and_then(Path::file_name).unwrap();
+        let is_template = file
+            .file_name()
+            .is_some_and(|name| name == "_template.toml");
+        assert!(
+            is_template || folder == &*profile.class,
+            "{}",
+            file.display()
+        );
+        rows += profile.points.len();
+    }
+    assert!(rows > 300, "{rows} rows");
+}
+
+#[test]
+fn every_profile_of_a_class_with_rules_gets_some_and_loses_its_silence() {
+    let library = library();
+    for profile in library.profiles.values() {
+        let rules = library.rules_of(&profile.class);
+        assert!(!rules.is_empty(), "class {} has no rules", profile.class);
+        let communication = rules.iter().find(|rule| rule.id == "communication");
+        assert!(communication.is_some(), "class {}", profile.class);
+    }
+}
+
+#[test]
+fn every_rule_can_be_used_by_some_profile() {
+    let library = library();
+    for (class, rules) in &library.rules {
+        let profiles: Vec<_> = library
+            .profiles
+            .values()
+            .filter(|profile| profile.class == *class)
+            .collect();
+        for rule in rules {
+            let names = rule.when.points();
+            let fits = |names: &BTreeSet<&str>| {
+                profiles.iter().any(|profile| {
+                    let has = |name: &&str| profile.points.iter().any(|row| row.point == *name);
+                    names.iter().all(has)
+                })
+            };
+            assert!(fits(&names), "rule {class}/{} fits no profile", rule.id);
+        }
+    }
+}
+
+#[test]
+fn what_comes_along_is_what_stands_in_the_folder() {
+    let built_in = Library::read(Path::new("/nowhere"), &mut Vec::new());
+    let library = library();
+    assert_eq!(built_in.profiles, library.profiles);
+    assert_eq!(built_in.rules, library.rules);
+}
