@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says where by its panic"
 )]
 
+mod deploy;
 mod modbus;
 mod profiles;
 mod support;

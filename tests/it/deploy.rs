@@ -1,0 +1,111 @@
+//! Holds the deployment files to each other, to the program and to the servers that read them.
+//! It must never need a container engine: what a container would do is done in a folder.
+
+mod broker;
+mod compose;
+mod unit;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use zhiban::config::{Config, LinkConfig};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Secrets as the first start makes them, owned by whoever runs the test.
+fn secrets() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    run_secrets(&folder, &["make"]);
+    folder
+}
+
+/// Runs the script that makes secrets; what it prints.
+fn run_secrets(folder: &TempDir, arguments: &[&str]) -> String {
+    let me = Command::new("id").arg("-u").output().unwrap().stdout;
+    let me = String::from_utf8(me).unwrap();
+    let output = Command::new("sh")
+        .arg(root().join("deploy/secrets.sh"))
+        .args(arguments)
+        .env("ZHIBAN_SECRETS", folder.path())
+        .env("ZHIBAN_GATEWAY_UID", me.trim())
+        .env("ZHIBAN_INFLUXDB_UID", me.trim())
+        .env("ZHIBAN_MOSQUITTO_UID", me.trim())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "secrets.sh: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The configuration of the deployment, its secrets in this folder in place of their volume.
+fn configuration(secrets: &Path) -> Config {
+    let text =
+        read("deploy/gateway.toml").replace("\"/secrets/", &format!("\"{}/", secrets.display()));
+    match Config::parse(Path::new("/etc/zhiban/gateway.toml"), &text) {
+        Ok(loaded) => loaded.config,
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            panic!("deploy/gateway.toml:\n{}", faults.join("\n"));
+        }
+    }
+}
+
+/// Host, port, user name and password file of the broker's link.
+fn broker_link(config: &Config) -> (&str, u16, &str, &Path) {
+    match config.links.get("broker") {
+        Some(LinkConfig::Mqtt(link)) => (
+            &link.host,
+            link.port.unwrap_or(1883),
+            link.username.as_deref().unwrap(),
+            link.password_file.as_deref().unwrap(),
+        ),
+        other => panic!("no broker in deploy/gateway.toml: {other:?}"),
+    }
+}
+
+#[test]
+fn secrets_are_made_once_and_are_nobody_elses() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(_) = crate::support::require(crate::support::Peer::Mosquitto) else {
+        return;
+    };
+    let folder = secrets();
+    let all = || -> Vec<(String, Vec<u8>)> {
+        let mut all: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| {
+                let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+                assert_eq!(mode, 0o600, "{}", path.display());
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                (name, std::fs::read(path).unwrap())
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let made = all();
+    let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "influxdb-admin-token",
+            "influxdb-password",
+            "influxdb-token",
+            "mosquitto-passwords",
+            "mqtt-password",
+        ]
+    );
+    run_secrets(&folder, &["make"]);
+    assert_eq!(all(), made, "a second start changes nothing");
+}
