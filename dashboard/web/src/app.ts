@@ -1,0 +1,43 @@
+// The script of every page: live values, ticking times, fragments, forms. The page also works without it.
+
+import { tick } from "./clock";
+import { listen } from "./keys";
+import { refresh, start } from "./refresh";
+import { connect, showLink } from "./stream";
+import { bind, last, onRow } from "./values";
+
+declare global {
+  interface Window {
+    /** What the trend's script, loaded when needed, gets from this one. */
+    zhiban?: { last: typeof last; onRow: typeof onRow };
+  }
+}
+
+function settle(): void {
+  bind();
+  tick();
+  showLink();
+  document.querySelector<HTMLElement>("[aria-invalid=true],[data-focus]")?.focus();
+  wantTrend();
+}
+
+function wantTrend(): void {
+  const source = document.body.dataset["trendScript"];
+  const wanted = document.querySelector("[data-trend]");
+  if (!wanted || !source) return;
+  if (document.querySelector("script[data-trend-code]")) {
+    document.dispatchEvent(new CustomEvent("zhiban:trend"));
+    return;
+  }
+  const script = document.createElement("script");
+  script.src = source;
+  script.dataset["trendCode"] = "";
+  document.head.append(script);
+}
+
+window.zhiban = { last, onRow };
+start(settle);
+settle();
+connect(refresh);
+listen();
+setInterval(tick, 1000);

@@ -1,0 +1,90 @@
+// Fragments and forms through htmx: the server's page is laid over the one shown, element by element,
+// so that focus, scroll and what somebody is writing stay. Nothing is evaluated from the page.
+
+import htmx from "htmx.org";
+import { Idiomorph } from "idiomorph";
+
+const QUIET = 250;
+const LEAST = 1000;
+let timer: ReturnType<typeof setTimeout> | undefined;
+let drawn = 0;
+
+/** What stays as it is while the rest of the page is replaced. */
+function keeps(shown: Node): boolean {
+  if (!(shown instanceof HTMLElement)) return false;
+  return "keep" in shown.dataset || (shown instanceof HTMLFormElement && "dirty" in shown.dataset);
+}
+
+function morph(target: Node, fragment: DocumentFragment): unknown {
+  return Idiomorph.morph(target as Element, fragment.firstElementChild as Element, {
+    morphStyle: "outerHTML",
+    ignoreActiveValue: true,
+    callbacks: {
+      beforeNodeMorphed: (shown: Node, next: Node) => !(keeps(shown) && sameKept(shown, next)),
+      beforeAttributeUpdated: (name: string, element: Element) => !(name === "open" && element instanceof HTMLDetailsElement),
+    },
+  });
+}
+
+/** A kept element gives way when the server means another one. */
+function sameKept(shown: Node, next: Node): boolean {
+  if (!(shown instanceof HTMLElement) || !(next instanceof HTMLElement)) return false;
+  if (shown instanceof HTMLFormElement && next instanceof HTMLFormElement)
+    return shown.action === next.action && !next.querySelector("[aria-invalid]");
+  return shown.dataset["key"] === next.dataset["key"] && shown.dataset["from"] === next.dataset["from"];
+}
+
+/** Sets htmx up; `done` is called whenever the page was changed. */
+export function start(done: () => void): void {
+  htmx.defineExtension("morph", {
+    isInlineSwap: (style: string) => style === "morph",
+    handleSwap: (style: string, target: Node, fragment: DocumentFragment) => {
+      if (style !== "morph") return false;
+      const changed = morph(target, fragment);
+      return Array.isArray(changed) ? changed : [target];
+    },
+  } as never);
+  document.addEventListener("htmx:afterSettle", done);
+  document.addEventListener("htmx:afterSwap", done);
+  document.addEventListener("input", (event) => {
+    const form = (event.target as HTMLElement).closest<HTMLElement>("form");
+    if (form) form.dataset["dirty"] = "";
+  });
+  document.addEventListener("htmx:beforeRequest", (event) => mark(event, true));
+  document.addEventListener("htmx:afterRequest", (event) => mark(event, false));
+  document.addEventListener("change", (event) => {
+    const form = (event.target as HTMLElement).closest<HTMLFormElement>("form[data-auto]");
+    form?.requestSubmit();
+  });
+  document.addEventListener("toggle", (event) => foldOthers(event), true);
+}
+
+/** While a form is on its way its button says so and cannot be pressed again. */
+function mark(event: Event, busy: boolean): void {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement)) return;
+  if (busy) delete form.dataset["dirty"];
+  for (const button of document.querySelectorAll<HTMLButtonElement>(`button`)) {
+    if (button.form !== form) continue;
+    button.disabled = busy;
+    button.setAttribute("aria-busy", String(busy));
+  }
+}
+
+function foldOthers(event: Event): void {
+  const opened = event.target;
+  if (!(opened instanceof HTMLDetailsElement) || !opened.open || !opened.getAttribute("name")) return;
+  for (const other of document.querySelectorAll<HTMLDetailsElement>(`details[name="${opened.getAttribute("name")}"]`))
+    if (other !== opened) other.open = false;
+}
+
+/** Asks for the page again, soon, and at most once a second however many events come. */
+export function refresh(): void {
+  if (timer !== undefined) return;
+  const wait = Math.max(QUIET, drawn + LEAST - Date.now());
+  timer = setTimeout(() => {
+    timer = undefined;
+    drawn = Date.now();
+    document.body.dispatchEvent(new CustomEvent("zhiban:changed"));
+  }, wait);
+}

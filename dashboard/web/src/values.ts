@@ -1,0 +1,117 @@
+// Puts live values into the page: texts, marks for the style sheet, and shapes that move.
+// A value that is not there is shown as such; an old one keeps its text and is marked old.
+
+import { now } from "./clock";
+import { moveLifts } from "./lift";
+import { word } from "./words";
+
+/** Key, value, quality (0 good, 1 uncertain, 2 bad, 3 stale), time in milliseconds. */
+export type Row = [string, number | string | boolean | null, number, number | null];
+
+const known = new Map<string, Row>();
+const listeners = new Set<(row: Row) => void>();
+let index = new Map<string, HTMLElement[]>();
+let waiting = new Map<string, Row>();
+let frame = 0;
+
+/** What is known of a point. */
+export function last(key: string): Row | undefined {
+  return known.get(key);
+}
+
+/** Calls back for every new row. */
+export function onRow(listener: (row: Row) => void): void {
+  listeners.add(listener);
+}
+
+/** Finds every element that shows a point; to be called again after the page changed. */
+export function bind(): void {
+  index = new Map();
+  for (const element of document.querySelectorAll<HTMLElement>("[data-v],[data-c],[data-y]")) {
+    const keys = new Set([element.dataset["v"], element.dataset["c"], element.dataset["y"]]);
+    for (const key of keys) {
+      if (key === undefined) continue;
+      const list = index.get(key);
+      if (list) list.push(element);
+      else index.set(key, [element]);
+    }
+  }
+  for (const row of known.values()) waiting.set(row[0], row);
+  draw();
+}
+
+/** Takes new rows; they are drawn with the next frame. */
+export function take(rows: Row[]): void {
+  for (const row of rows) {
+    known.set(row[0], row);
+    waiting.set(row[0], row);
+    for (const listener of listeners) listener(row);
+  }
+  if (!frame && waiting.size > 0) frame = requestAnimationFrame(draw);
+}
+
+function draw(): void {
+  cancelAnimationFrame(frame);
+  frame = 0;
+  const rows = waiting;
+  waiting = new Map();
+  const assets = new Set<string>();
+  for (const [key, row] of rows) {
+    assets.add(key.split("/", 1)[0] ?? "");
+    for (const element of index.get(key) ?? []) show(element, key, row);
+  }
+  moveLifts(assets, last);
+}
+
+function show(element: HTMLElement, key: string, row: Row): void {
+  const [, value, quality, at] = row;
+  const data = element.dataset;
+  if (data["c"] === key) {
+    set(element, "val", value === null ? "" : String(value));
+    set(element, "q", String(quality));
+  }
+  if (data["y"] === key && typeof value === "number") shift(element, value);
+  if (data["v"] !== key) return;
+  const wanted = format(element, value);
+  if (element.textContent !== wanted) element.textContent = wanted;
+  set(element, "q", String(quality));
+  if (quality === 0) element.removeAttribute("title");
+  const card = element.closest<HTMLElement>("[data-card]");
+  if (!card) return;
+  set(card, "q", String(quality));
+  const age = card.querySelector<HTMLElement>(".age time");
+  if (age) age.setAttribute("datetime", new Date(at ?? now()).toISOString());
+}
+
+function set(element: HTMLElement, name: string, value: string): void {
+  if (element.dataset[name] !== value) element.dataset[name] = value;
+}
+
+function shift(element: HTMLElement, value: number): void {
+  const data = element.dataset;
+  const [min, max, top, height] = [data["min"], data["max"], data["top"], data["height"]].map(Number) as [number, number, number, number];
+  const share = (max - Math.min(max, Math.max(min, value))) / (max - min || 1);
+  element.style.transform = `translate(0, ${(top + share * height).toFixed(1)}px)`;
+  element.classList.remove("none");
+}
+
+/** A value as people read it, as the server writes it too. */
+export function format(element: HTMLElement, value: Row[1]): string {
+  if (value === null) return word("value.none");
+  const codes = element.dataset["w"];
+  if (codes) {
+    const found = (JSON.parse(codes) as Record<string, string>)[String(value)];
+    if (found !== undefined) return found;
+  }
+  return typeof value === "number" ? number(value, Number(element.dataset["d"] ?? 0)) : String(value);
+}
+
+/** Fixed decimals, commas from 10 000 on, no negative zero. */
+export function number(value: number, decimals: number): string {
+  let text = value.toFixed(decimals);
+  if (Number(text) === 0) text = text.replace("-", "");
+  const [whole = "", part] = text.split(".");
+  const digits = whole.replace("-", "");
+  const grouped = digits.length > 4 ? whole.replace(/\B(?=(\d{3})+$)/g, ",") : whole;
+  return part === undefined ? grouped : `${grouped}.${part}`;
+}
