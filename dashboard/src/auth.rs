@@ -236,7 +236,7 @@ fn sign_in_page(back: &str) -> String {
 }
 
 /// Percent-encodes all but what is harmless inside a query value.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

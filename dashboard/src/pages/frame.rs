@@ -1,0 +1,372 @@
+//! What every page has around it: who looks, in which language, the alarm bar, the way around.
+//!
+//! Reads the snapshot once per request, so that everything on one page belongs to one moment.
+
+use super::items::{AlarmItem, OrderItem};
+use super::show::{Symbol, Times, When};
+use super::words::Words;
+use crate::Shared;
+use crate::auth::{Lang, Signed};
+use crate::error::ApiError;
+use crate::ports::{App, Identity};
+use axum::extract::FromRequestParts;
+use axum::http::{Uri, request::Parts};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use zhiban_core::{Alarm, AlarmState, Asset, AssetId, Priority, Snapshot, WorkOrder};
+
+/// Light, dark or as the system says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Theme {
+    /// As the system says.
+    #[default]
+    Auto,
+    /// Dark ink on light ground.
+    Light,
+    /// Light ink on dark ground.
+    Dark,
+}
+
+impl Theme {
+    /// Reads the name used in `?theme=` and the cookie.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Theme::Auto),
+            "light" => Some(Theme::Light),
+            "dark" => Some(Theme::Dark),
+            _ => None,
+        }
+    }
+
+    /// The name used in `?theme=`, the cookie and the page.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Theme::Auto => "auto",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+
+    /// What a press on the theme switch brings.
+    fn next(self) -> Self {
+        match self {
+            Theme::Auto => Theme::Dark,
+            Theme::Dark => Theme::Light,
+            Theme::Light => Theme::Auto,
+        }
+    }
+}
+
+/// Language, theme and place of a request, signed in or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    pub(crate) words: Words,
+    pub(crate) theme: Theme,
+    /// Path and query without `lang` and `theme`.
+    pub(crate) here: String,
+}
+
+impl Look {
+    pub(crate) fn new(words: Words, theme: Theme, uri: &Uri) -> Self {
+        let kept: Vec<&str> = uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| {
+                !pair.is_empty() && !pair.starts_with("lang=") && !pair.starts_with("theme=")
+            })
+            .collect();
+        let here = if kept.is_empty() {
+            uri.path().to_owned()
+        } else {
+            format!("{}?{}", uri.path(), kept.join("&"))
+        };
+        Self { words, theme, here }
+    }
+
+    /// The same page with one more parameter.
+    pub(crate) fn with(&self, pair: &str) -> String {
+        let join = if self.here.contains('?') { '&' } else { '?' };
+        format!("{}{join}{pair}", self.here)
+    }
+
+    /// The theme switch's address.
+    pub(crate) fn next_theme(&self) -> String {
+        self.with(&format!("theme={}", self.theme.next().name()))
+    }
+
+    pub(crate) fn t(&self, key: &str) -> String {
+        self.words.t(key)
+    }
+
+    /// The address of a script or style; changes with its content.
+    pub(crate) fn file(&self, name: &str) -> String {
+        crate::assets::url(name)
+    }
+}
+
+/// The theme of a request: `?theme=`, else the cookie, else the system's.
+pub(crate) fn theme_of(parts: &Parts) -> Theme {
+    let query = parts.uri.query().unwrap_or_default();
+    let asked = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("theme="));
+    let kept = || {
+        crate::auth::cookie(&parts.headers, super::THEME_COOKIE)
+            .and_then(|name| Theme::from_name(&name))
+    };
+    asked
+        .and_then(Theme::from_name)
+        .or_else(kept)
+        .unwrap_or_default()
+}
+
+/// A signed-in person looking at a page.
+pub(crate) struct Visit {
+    pub(crate) app: App,
+    pub(crate) me: Identity,
+    pub(crate) look: Look,
+    pub(crate) times: Times,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Display names by user name; empty when they cannot be read.
+    pub(crate) people: BTreeMap<String, String>,
+}
+
+impl FromRequestParts<Shared> for Visit {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
+        let Signed(me) = Signed::from_request_parts(parts, state).await?;
+        let Ok(Lang(language)) = Lang::from_request_parts(parts, state).await;
+        let app = state.app.clone();
+        let words = Words(language);
+        let snapshot = app.snapshot.borrow().clone();
+        let times = Times {
+            words,
+            zone: snapshot.model.site.time_zone,
+            now: (app.now)(),
+        };
+        let people = app.accounts.people().await.unwrap_or_default();
+        Ok(Self {
+            look: Look::new(words, theme_of(parts), &parts.uri),
+            people: people
+                .into_iter()
+                .map(|one| (one.user, one.display_name))
+                .collect(),
+            app,
+            me,
+            times,
+            snapshot,
+        })
+    }
+}
+
+impl Visit {
+    pub(crate) fn words(&self) -> Words {
+        self.look.words
+    }
+
+    /// The name people read for a user name.
+    pub(crate) fn person(&self, user: &str) -> String {
+        self.people
+            .get(user)
+            .filter(|name| !name.is_empty())
+            .map_or_else(|| user.to_owned(), Clone::clone)
+    }
+
+    pub(crate) fn asset(&self, id: AssetId) -> &Asset {
+        self.snapshot.model.asset(id)
+    }
+
+    /// An asset's code, name and place: `A3 客梯`, `A 座 1 层`.
+    pub(crate) fn asset_line(&self, id: AssetId) -> (String, String, String) {
+        let asset = self.asset(id);
+        let place = asset.location.as_ref();
+        (
+            asset.code.clone(),
+            asset.name.get(self.words().0).to_owned(),
+            place.map_or_else(String::new, |one| one.name.get(self.words().0).to_owned()),
+        )
+    }
+
+    /// Open alarms, most urgent and unacknowledged first; shelved and suppressed last.
+    pub(crate) fn open_alarms(&self) -> Vec<&Alarm> {
+        let mut alarms: Vec<&Alarm> = self.snapshot.alarms.values().collect();
+        alarms.sort_by_key(|alarm| {
+            let rank = match alarm.state() {
+                AlarmState::Unacknowledged => 0,
+                AlarmState::ReturnedUnacknowledged => 1,
+                AlarmState::Acknowledged => 2,
+                AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService => 3,
+                AlarmState::Normal => 4,
+            };
+            let set_aside = rank > 2;
+            let key = (set_aside, rank == 2, alarm.priority, rank);
+            (key, std::cmp::Reverse(alarm.raised_at))
+        });
+        alarms
+    }
+
+    /// Open orders by time left, those without a limit last.
+    pub(crate) fn open_orders(&self) -> Vec<&WorkOrder> {
+        let mut orders: Vec<&WorkOrder> = self.snapshot.work_orders.values().collect();
+        orders.sort_by_key(|order| {
+            (
+                order.due_at.is_none(),
+                order.due_at,
+                order.priority,
+                order.no.clone(),
+            )
+        });
+        orders
+    }
+
+    /// The frame around a page of one part of the site.
+    pub(crate) fn frame(&self, part: &'static str) -> Frame {
+        let alarms = self.open_alarms();
+        let standing = |alarm: &&&Alarm| {
+            matches!(
+                alarm.state(),
+                AlarmState::Unacknowledged | AlarmState::Acknowledged
+            )
+        };
+        let waiting = |state: AlarmState| {
+            matches!(
+                state,
+                AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged
+            )
+        };
+        let counts = Priority::ALL
+            .into_iter()
+            .map(|priority| {
+                let of_it = alarms.iter().filter(|alarm| alarm.priority == priority);
+                Count {
+                    symbol: Symbol::new(self.words(), priority, false),
+                    n: of_it.filter(|alarm| standing(alarm)).count(),
+                }
+            })
+            .collect();
+        let unacknowledged = alarms.iter().filter(|one| waiting(one.state())).count();
+        let acknowledged = alarms
+            .iter()
+            .filter(|one| one.state() == AlarmState::Acknowledged)
+            .count();
+        let top = alarms.first().filter(|one| waiting(one.state()));
+        Frame {
+            part,
+            site: self.snapshot.model.site.name.get(self.words().0).to_owned(),
+            zone: self.times.zone.name(),
+            now: self.times.now.millis(),
+            clock: self
+                .times
+                .local(self.times.now)
+                .format("%H:%M:%S")
+                .to_string(),
+            user: if self.me.display_name.is_empty() {
+                self.me.user.clone()
+            } else {
+                self.me.display_name.clone()
+            },
+            counts,
+            top: top.map(|alarm| AlarmItem::live(self, alarm)),
+            unacknowledged,
+            acknowledged,
+            open_orders: self.snapshot.work_orders.len(),
+            key: uuid::Uuid::new_v4().to_string(),
+            script_words: script_words(self.words()),
+            look: self.look.clone(),
+        }
+    }
+
+    /// The rows of a list of open orders.
+    pub(crate) fn order_items<'a>(
+        &self,
+        orders: impl IntoIterator<Item = &'a WorkOrder>,
+    ) -> Vec<OrderItem> {
+        orders
+            .into_iter()
+            .map(|order| OrderItem::live(self, order))
+            .collect()
+    }
+}
+
+/// How many alarms of a priority are active.
+pub(crate) struct Count {
+    pub(crate) symbol: Symbol,
+    pub(crate) n: usize,
+}
+
+/// Everything around a page.
+pub(crate) struct Frame {
+    pub(crate) look: Look,
+    pub(crate) part: &'static str,
+    pub(crate) site: String,
+    pub(crate) zone: &'static str,
+    pub(crate) now: i64,
+    pub(crate) clock: String,
+    pub(crate) user: String,
+    pub(crate) counts: Vec<Count>,
+    /// The alarm in the bar; `None` when the bar is calm.
+    pub(crate) top: Option<AlarmItem>,
+    pub(crate) unacknowledged: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) open_orders: usize,
+    /// For the form in the bar.
+    pub(crate) key: String,
+    /// The words the scripts use, as JSON.
+    pub(crate) script_words: String,
+}
+
+impl Frame {
+    pub(crate) fn t(&self, key: &str) -> String {
+        self.look.t(key)
+    }
+
+    pub(crate) fn n(&self, key: &str, n: impl std::fmt::Display) -> String {
+        self.look.words.n(key, n)
+    }
+
+    pub(crate) fn time(&self, key: &str, at: &When) -> String {
+        self.look.words.with(key, &[("time", &at.clock)])
+    }
+
+    pub(crate) fn named(&self, key: &str, name: &str) -> String {
+        self.look.words.with(key, &[("name", name)])
+    }
+
+    /// Since when, and for how long.
+    pub(crate) fn since(&self, at: &When) -> String {
+        let values = [("time", at.clock.as_str()), ("age", at.age.as_str())];
+        self.look.words.with("asset.since", &values)
+    }
+}
+
+/// The words the scripts put into the page, under the same keys.
+fn script_words(words: Words) -> String {
+    const KEYS: [&str; 22] = [
+        "frame.live",
+        "frame.connecting",
+        "frame.lost",
+        "span.second",
+        "span.minute",
+        "span.hour",
+        "span.day",
+        "span.left",
+        "span.over",
+        "lift.up",
+        "lift.down",
+        "lift.idle",
+        "lift.off_level",
+        "lift.stale",
+        "pump.running",
+        "pump.stopped",
+        "pump.fault",
+        "asset.trend_empty",
+        "asset.trend_failed",
+        "asset.trend_loading",
+        "asset.trend_summary",
+        "value.none",
+    ];
+    let table: BTreeMap<&str, String> = KEYS.into_iter().map(|key| (key, words.t(key))).collect();
+    serde_json::to_string(&table).unwrap_or_default()
+}

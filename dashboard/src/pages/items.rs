@@ -1,0 +1,224 @@
+//! Alarms and orders as lists show them, from the snapshot or from the archive.
+//!
+//! Names people, never user names, where a name is known.
+
+use super::frame::Visit;
+use super::show::{Symbol, When, value_with_unit};
+use crate::ports::{AlarmRow, OrderRow};
+use zhiban_core::{Alarm, AlarmState, WorkOrder, WorkOrderStatus};
+
+/// One alarm.
+pub(crate) struct AlarmItem {
+    pub(crate) id: String,
+    pub(crate) symbol: Symbol,
+    pub(crate) state: &'static str,
+    pub(crate) state_word: String,
+    pub(crate) title: String,
+    pub(crate) asset: String,
+    pub(crate) asset_name: String,
+    pub(crate) place: String,
+    pub(crate) raised: When,
+    pub(crate) value: String,
+    pub(crate) returned: Option<When>,
+    pub(crate) acknowledged: Option<When>,
+    pub(crate) acknowledged_by: String,
+    pub(crate) comment: String,
+    pub(crate) shelved_until: Option<When>,
+    pub(crate) order: Option<OrderRef>,
+    /// Whether it waits to be acknowledged.
+    pub(crate) waits: bool,
+    /// How long it was active, when it is over.
+    pub(crate) lasted: String,
+}
+
+/// The order an alarm belongs to.
+pub(crate) struct OrderRef {
+    pub(crate) no: String,
+    pub(crate) short: String,
+    pub(crate) status: String,
+    pub(crate) assignee: String,
+}
+
+impl AlarmItem {
+    /// An open alarm.
+    pub(crate) fn live(visit: &Visit, alarm: &Alarm) -> Self {
+        let model = &visit.snapshot.model;
+        let bound = model.rule(alarm.rule);
+        let (code, _, _) = visit.asset_line(alarm.asset);
+        let row = AlarmRow {
+            id: alarm.id,
+            rule: bound.rule.id.clone(),
+            asset: code,
+            priority: alarm.priority,
+            state: alarm.state(),
+            title: bound.rule.title.clone(),
+            raised_at: alarm.raised_at,
+            raised_value: alarm.raised_value.clone(),
+            returned_at: alarm.returned_at,
+            acknowledged_at: alarm.acknowledged_at,
+            acknowledged_by: alarm.acknowledged_by.clone(),
+            comment: alarm.comment.clone(),
+            shelved_until: alarm.shelved_until,
+            work_order: alarm.work_order.clone(),
+        };
+        Self::record(visit, &row)
+    }
+
+    /// An alarm from the archive.
+    pub(crate) fn record(visit: &Visit, row: &AlarmRow) -> Self {
+        let words = visit.words();
+        let model = &visit.snapshot.model;
+        let asset = model.asset_by_code(&row.asset);
+        let (_, asset_name, place) =
+            asset.map_or_else(Default::default, |asset| visit.asset_line(asset));
+        let point = asset
+            .and_then(|asset| model.rule_by_name(asset, &row.rule))
+            .and_then(|rule| model.rule(rule).points.first().copied());
+        let waits = matches!(
+            row.state,
+            AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged
+        );
+        let value = row.raised_value.as_ref().map(|value| {
+            let point = point.map(|id| model.point(id));
+            value_with_unit(words, value, point)
+        });
+        let lasted = row.returned_at.map(|end| {
+            visit
+                .times
+                .span(end.millis().abs_diff(row.raised_at.millis()))
+        });
+        let order = row.work_order.as_ref().map(|no| {
+            let order = visit.snapshot.work_orders.get(no);
+            OrderRef {
+                no: no.to_string(),
+                short: short_no(&no.to_string()),
+                status: order.map_or_else(
+                    || words.t("orders.over"),
+                    |one| words.code("status", one.status.code()),
+                ),
+                assignee: order
+                    .and_then(|one| one.assignee.as_deref())
+                    .map_or_else(String::new, |user| visit.person(user)),
+            }
+        });
+        Self {
+            id: row.id.to_string(),
+            symbol: Symbol::new(words, row.priority, waits),
+            state: row.state.code(),
+            state_word: words.code("state", row.state.code()),
+            title: row.title.get(words.0).to_owned(),
+            asset: row.asset.clone(),
+            asset_name,
+            place,
+            raised: visit.times.when(row.raised_at),
+            value: value.unwrap_or_default(),
+            returned: row.returned_at.map(|at| visit.times.when(at)),
+            acknowledged: row.acknowledged_at.map(|at| visit.times.when(at)),
+            acknowledged_by: row
+                .acknowledged_by
+                .as_deref()
+                .map_or_else(String::new, |user| visit.person(user)),
+            comment: row.comment.clone().unwrap_or_default(),
+            shelved_until: row.shelved_until.map(|at| visit.times.when(at)),
+            order,
+            waits,
+            lasted: lasted.unwrap_or_default(),
+        }
+    }
+}
+
+/// One order.
+pub(crate) struct OrderItem {
+    pub(crate) no: String,
+    pub(crate) short: String,
+    pub(crate) title: String,
+    pub(crate) asset: String,
+    pub(crate) asset_name: String,
+    pub(crate) place: String,
+    pub(crate) status_word: String,
+    pub(crate) assignee: String,
+    pub(crate) symbol: Symbol,
+    pub(crate) created: When,
+    pub(crate) due: Option<Due>,
+    pub(crate) recovered: bool,
+    pub(crate) over: bool,
+}
+
+/// The time limit of an order.
+pub(crate) struct Due {
+    pub(crate) at: When,
+    /// `剩 27 分 19 秒`, or how late it is.
+    pub(crate) left: String,
+    /// Less than a quarter of an hour is left, or none.
+    pub(crate) hot: bool,
+}
+
+impl Due {
+    pub(crate) fn of(visit: &Visit, order: &WorkOrder) -> Option<Self> {
+        let limit = order.due_at?;
+        let now = visit.times.now;
+        let at = visit.times.when(limit);
+        let late = now > limit;
+        let key = if late { "span.over" } else { "span.left" };
+        Some(Self {
+            left: visit.words().with(key, &[("age", &at.age)]),
+            hot: limit.since(now).millis() < 15 * 60_000,
+            at,
+        })
+    }
+}
+
+impl OrderItem {
+    /// An open order.
+    pub(crate) fn live(visit: &Visit, order: &WorkOrder) -> Self {
+        let asset = visit.asset_line(order.asset);
+        Self::new(visit, order, asset)
+    }
+
+    /// An order from the archive.
+    pub(crate) fn record(visit: &Visit, row: &OrderRow) -> Self {
+        let asset = visit.snapshot.model.asset_by_code(&row.asset);
+        let line = asset.map_or_else(
+            || (row.asset.clone(), String::new(), String::new()),
+            |asset| visit.asset_line(asset),
+        );
+        Self::new(visit, &row.order, line)
+    }
+
+    fn new(visit: &Visit, order: &WorkOrder, asset: (String, String, String)) -> Self {
+        let words = visit.words();
+        let no = order.no.to_string();
+        let over = order.status.is_over();
+        Self {
+            short: short_no(&no),
+            no,
+            title: order.title.get(words.0).to_owned(),
+            asset: asset.0,
+            asset_name: asset.1,
+            place: asset.2,
+            status_word: words.code("status", order.status.code()),
+            assignee: order
+                .assignee
+                .as_deref()
+                .map_or_else(String::new, |user| visit.person(user)),
+            symbol: Symbol::new(words, order.priority, false),
+            created: visit.times.when(order.created_at),
+            due: if over { None } else { Due::of(visit, order) },
+            recovered: order.recovered_at.is_some() && !over,
+            over,
+        }
+    }
+}
+
+/// `018` of `WO-20261123-018`: what people say aloud on the day itself.
+pub(crate) fn short_no(no: &str) -> String {
+    no.rsplit('-').next().unwrap_or(no).to_owned()
+}
+
+/// Whether somebody still has to be found for an order.
+pub(crate) fn is_unassigned(status: WorkOrderStatus) -> bool {
+    matches!(
+        status,
+        WorkOrderStatus::Requested | WorkOrderStatus::Approved
+    )
+}

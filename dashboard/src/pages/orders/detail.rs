@@ -1,0 +1,316 @@
+//! One order on a page: what it is, how the machine is now, what to do, what was done, what comes next.
+//!
+//! The phone's page: everything in one column, the next step always at the thumb.
+
+use super::super::frame::{Frame, Visit};
+use super::super::items::{AlarmItem, Due, OrderItem};
+use super::super::picture::Subject;
+use super::super::show::{Reading, When};
+use super::form::{MoveForm, Rejected, moves};
+use crate::error::ApiError;
+use crate::ports::OrderEventRow;
+use askama::Template;
+use zhiban_core::alarm::rule::AlarmRule;
+use zhiban_core::{AssetId, PointId, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
+
+/// Live facts shown on an order.
+const FACTS: usize = 6;
+
+/// Points worth seeing on an order of each class, after those the rule looks at.
+const WORTH: [(&str, &[&str]); 6] = [
+    (
+        "elevator",
+        &[
+            "floor",
+            "door_state",
+            "service_mode",
+            "fault_code",
+            "load",
+            "passenger_present",
+        ],
+    ),
+    (
+        "fire_panel",
+        &["fire", "fault", "first_alarm_text", "battery_voltage"],
+    ),
+    (
+        "pump_set",
+        &["outlet_pressure", "setpoint", "inlet_pressure", "flow"],
+    ),
+    (
+        "fire_pump",
+        &["outlet_pressure", "selector_auto", "power_ok", "running"],
+    ),
+    (
+        "sump",
+        &["level", "high_level", "pump1_running", "pump2_running"],
+    ),
+    ("tank", &["level", "high_high", "low_low"]),
+];
+
+#[derive(Template)]
+#[template(path = "page/order.html")]
+pub(super) struct OrderPage {
+    f: Frame,
+    o: OrderItem,
+    kind: String,
+    family: String,
+    source: String,
+    version: u32,
+    due: Option<Due>,
+    /// Share of the time limit that is left, 0 to 100.
+    left: i64,
+    steps: Vec<Step>,
+    closed: Option<When>,
+    recovered: Option<When>,
+    stands: bool,
+    repeated: Option<String>,
+    configured: bool,
+    facts: Vec<Reading>,
+    guidance: Option<Guidance>,
+    alarms: Vec<AlarmItem>,
+    repair: Vec<(String, String)>,
+    main: Option<MoveForm>,
+    others: Vec<MoveForm>,
+    people: Vec<(String, String)>,
+    problem: Option<String>,
+    events: Vec<EventLine>,
+    comment_key: String,
+}
+
+/// A step of the progress bar.
+struct Step {
+    name: String,
+    class: &'static str,
+}
+
+/// What a rule says about its alarm.
+pub(in crate::pages) struct Guidance {
+    pub(in crate::pages) todo: Vec<String>,
+    pub(in crate::pages) cause: String,
+    pub(in crate::pages) consequence: String,
+}
+
+impl Guidance {
+    pub(in crate::pages) fn new(visit: &Visit, rule: &AlarmRule) -> Self {
+        let language = visit.words().0;
+        let action = rule.action.get(language);
+        Self {
+            todo: sentences(action),
+            cause: rule.cause.get(language).to_owned(),
+            consequence: rule.consequence.get(language).to_owned(),
+        }
+    }
+}
+
+/// A list of steps written as sentences, one step each.
+fn sentences(text: &str) -> Vec<String> {
+    text.split_inclusive(['。', '；', '\n'])
+        .flat_map(|part| part.split_inclusive(". "))
+        .map(|part| part.trim().trim_end_matches(['；', '。']).to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+/// One entry of an order's life.
+struct EventLine {
+    at: When,
+    by: String,
+    what: String,
+    note: String,
+    recorded: Option<When>,
+}
+
+impl OrderPage {
+    pub(super) async fn new(
+        visit: &Visit,
+        no: &WorkOrderNumber,
+        rejected: Option<Rejected>,
+    ) -> Result<Self, ApiError> {
+        let found = visit.app.archive.work_order(no.clone()).await;
+        let live = visit.snapshot.work_orders.get(no);
+        let (row, events) = match found {
+            Ok(Some((row, events))) => (Some(row), events),
+            Ok(None) => (None, Vec::new()),
+            Err(error) if live.is_none() => return Err(error.into()),
+            Err(_) => (None, Vec::new()),
+        };
+        let order = live.or(row.as_ref().map(|row| &row.order));
+        let order = order.ok_or(ApiError::NotFound)?;
+        let asset = match (live, &row) {
+            (Some(order), _) => Some(order.asset),
+            (None, Some(row)) => visit.snapshot.model.asset_by_code(&row.asset),
+            (None, None) => None,
+        };
+        let item = match (live, &row) {
+            (None, Some(row)) => OrderItem::record(visit, row),
+            (Some(_), _) | (None, None) => OrderItem::live(visit, order),
+        };
+        let rule = rule_of(visit, order, live.is_some());
+        let (main, others) = moves(visit, order, rejected.as_ref());
+        let people = visit.people.iter();
+        let words = visit.words();
+        Ok(Self {
+            f: visit.frame("orders"),
+            kind: words.code("kind", order.kind.code()),
+            family: order.fault_family.clone(),
+            source: order.reported_by.as_deref().map_or_else(
+                || words.t("order.raised_by"),
+                |by| words.with("order.reported_by", &[("name", &visit.person(by))]),
+            ),
+            version: order.version,
+            due: Due::of(visit, order).filter(|_| !order.status.is_over()),
+            left: left(visit, order),
+            steps: steps(visit, order.status),
+            closed: order.closed_at.map(|at| visit.times.when(at)),
+            recovered: order.recovered_at.map(|at| visit.times.when(at)),
+            stands: !order.alarms.is_empty()
+                && order.recovered_at.is_none()
+                && !order.status.is_over(),
+            repeated: (order.occurrences > 1).then(|| words.n("order.repeated", order.occurrences)),
+            configured: asset.is_some(),
+            facts: asset.map_or_else(Vec::new, |asset| facts(visit, asset, rule)),
+            guidance: rule.map(|rule| {
+                let bound = visit.snapshot.model.rule(rule);
+                Guidance::new(visit, &bound.rule)
+            }),
+            alarms: order
+                .alarms
+                .iter()
+                .filter_map(|id| visit.snapshot.alarms.get(id))
+                .map(|alarm| AlarmItem::live(visit, alarm))
+                .collect(),
+            repair: repair(visit, order),
+            main,
+            others,
+            people: people
+                .map(|(user, _)| (user.clone(), visit.person(user)))
+                .collect(),
+            problem: rejected.map(|one| one.error.detail(words.0)),
+            events: events.iter().rev().map(|one| line(visit, one)).collect(),
+            comment_key: uuid::Uuid::new_v4().to_string(),
+            o: item,
+        })
+    }
+}
+
+/// The rule that raised an order; its number is only good while the order is open.
+fn rule_of(visit: &Visit, order: &WorkOrder, live: bool) -> Option<zhiban_core::RuleId> {
+    let rule = order.rule.filter(|_| live)?;
+    (rule.index() < visit.snapshot.model.rules.len()).then_some(rule)
+}
+
+fn left(visit: &Visit, order: &WorkOrder) -> i64 {
+    let Some(due) = order.due_at else { return 0 };
+    let whole = due.since(order.created_at).millis().max(1);
+    (due.since(visit.times.now).millis() * 100 / whole).clamp(0, 100)
+}
+
+fn steps(visit: &Visit, status: S) -> Vec<Step> {
+    const NAMES: [&str; 6] = [
+        "order.step_assign",
+        "order.step_accept",
+        "order.step_arrive",
+        "order.step_repair",
+        "order.step_verify",
+        "order.step_close",
+    ];
+    let current = match status {
+        S::Requested | S::Approved => 0,
+        S::Assigned => 1,
+        S::Accepted => 2,
+        S::OnSite | S::InProgress | S::OnHold => 3,
+        S::Completed => 4,
+        S::Verified => 5,
+        S::Closed => 6,
+        S::Rejected | S::Cancelled => 7,
+    };
+    let class = |index: usize| match index.cmp(&current) {
+        _ if current > NAMES.len() => "",
+        std::cmp::Ordering::Less => "dn",
+        std::cmp::Ordering::Equal => "cur",
+        std::cmp::Ordering::Greater => "",
+    };
+    let named = NAMES.into_iter().enumerate();
+    named
+        .map(|(index, key)| Step {
+            name: visit.look.t(key),
+            class: class(index),
+        })
+        .collect()
+}
+
+/// The readings that matter for an order: those its rule looks at, then the usual ones of the class.
+fn facts(visit: &Visit, asset: AssetId, rule: Option<zhiban_core::RuleId>) -> Vec<Reading> {
+    let subject = Subject::new(visit, asset);
+    let model = &visit.snapshot.model;
+    let mut ids: Vec<PointId> = rule.map_or_else(Vec::new, |rule| model.rule(rule).points.clone());
+    let class = &subject.asset().class;
+    let worth = WORTH.iter().find(|(name, _)| name == class);
+    let names = worth.map_or(&[][..], |(_, names)| names);
+    let by_name = |name: &&str| {
+        subject
+            .points()
+            .find(|id| &&*model.point(*id).point == name)
+    };
+    ids.extend(names.iter().filter_map(by_name));
+    ids.extend(subject.points());
+    let mut seen = std::collections::BTreeSet::new();
+    ids.into_iter()
+        .filter(|id| seen.insert(*id))
+        .take(FACTS)
+        .filter_map(|id| {
+            let state = visit.snapshot.points.get(id.index())?;
+            Some(Reading::new(&visit.times, model.point(id), state))
+        })
+        .collect()
+}
+
+fn repair(visit: &Visit, order: &WorkOrder) -> Vec<(String, String)> {
+    let done = &order.repair;
+    let minutes = done
+        .labor_minutes
+        .map(|n| visit.times.span(u64::from(n) * 60_000));
+    [
+        ("order.problem", done.problem.clone()),
+        ("order.cause", done.cause.clone()),
+        ("order.remedy", done.remedy.clone()),
+        ("order.labor", minutes),
+    ]
+    .into_iter()
+    .filter_map(|(key, text)| Some((visit.look.t(key), text?)))
+    .collect()
+}
+
+fn line(visit: &Visit, event: &OrderEventRow) -> EventLine {
+    let words = visit.words();
+    let status = |code: &str| words.code_or_same("status", code);
+    let what = match event.change.as_str() {
+        "moved" | "reopened" => format!("{} → {}", status(&event.from), status(&event.to)),
+        change => words.code_or_same("order_change", change),
+    };
+    EventLine {
+        at: visit.times.when(event.at),
+        by: event
+            .by
+            .as_deref()
+            .map_or_else(|| words.t("order.gateway"), |by| visit.person(by)),
+        what,
+        note: event.note.clone().unwrap_or_default(),
+        recorded: event.recorded_at.map(|at| visit.times.when(at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentences;
+
+    #[test]
+    fn what_to_do_is_one_step_a_line() {
+        assert_eq!(sentences("安抚乘客；断电挂牌。"), ["安抚乘客", "断电挂牌"]);
+        assert_eq!(
+            sentences("Calm them. Lock out."),
+            ["Calm them.", "Lock out."]
+        );
+    }
+}

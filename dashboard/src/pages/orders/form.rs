@@ -1,0 +1,258 @@
+//! The steps an order may take as forms: one that comes next, the others behind a fold.
+//!
+//! A form asks for what core's table needs, and for little else.
+
+use super::super::frame::Visit;
+use super::super::posts::{Once, written};
+use super::super::words::Words;
+use crate::error::ApiError;
+use serde::Deserialize;
+use zhiban_core::facility::MoveWorkOrder;
+use zhiban_core::work_order::{Field, Move, Repair, moves_from};
+use zhiban_core::{Command, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
+
+/// The most minutes of work that are believed.
+const MOST_MINUTES: u32 = 100_000;
+
+/// What a step's form sends.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::pages) struct MoveInput {
+    #[serde(flatten)]
+    pub(super) once: Once,
+    pub(super) to: String,
+    version: String,
+    assignee: String,
+    reason: String,
+    problem: String,
+    cause: String,
+    remedy: String,
+    labor_minutes: String,
+    note: String,
+}
+
+/// A form that was not accepted, and why.
+pub(super) struct Rejected {
+    pub(super) input: MoveInput,
+    pub(super) error: ApiError,
+}
+
+impl MoveInput {
+    /// The command; refused when a field cannot be read.
+    pub(super) fn command(&self, no: &WorkOrderNumber, by: &str) -> Result<Command, ApiError> {
+        let to = S::from_code(&self.to).ok_or_else(|| ApiError::field("/to", "unknown"))?;
+        let minutes = self.labor_minutes.trim();
+        let labor_minutes = if minutes.is_empty() {
+            None
+        } else {
+            let read = minutes.parse().ok().filter(|n| *n <= MOST_MINUTES);
+            Some(read.ok_or_else(|| ApiError::field("/labor_minutes", "out_of_range"))?)
+        };
+        let version = self.version.trim();
+        Ok(Command::MoveWorkOrder(Box::new(MoveWorkOrder {
+            no: no.clone(),
+            to,
+            by: by.to_owned(),
+            version: version.parse().ok(),
+            note: written(&self.note, "note")?,
+            reason: written(&self.reason, "reason")?,
+            assignee: written(&self.assignee, "assignee")?,
+            repair: Repair {
+                problem: written(&self.problem, "problem")?,
+                cause: written(&self.cause, "cause")?,
+                remedy: written(&self.remedy, "remedy")?,
+                labor_minutes,
+            },
+            recorded_at: None,
+        })))
+    }
+
+    fn value(&self, field: &str) -> &str {
+        match field {
+            "assignee" => &self.assignee,
+            "reason" => &self.reason,
+            "problem" => &self.problem,
+            "cause" => &self.cause,
+            "remedy" => &self.remedy,
+            "labor_minutes" => &self.labor_minutes,
+            _ => &self.note,
+        }
+    }
+}
+
+/// One field of a step's form.
+pub(super) struct FieldView {
+    pub(super) name: &'static str,
+    pub(super) label: String,
+    pub(super) required: bool,
+    pub(super) value: String,
+    pub(super) error: String,
+}
+
+/// One step.
+pub(super) struct MoveForm {
+    pub(super) to: &'static str,
+    pub(super) label: String,
+    pub(super) fields: Vec<FieldView>,
+    pub(super) key: String,
+    /// Ends the order or takes it away from somebody.
+    pub(super) grave: bool,
+    /// The step that was just refused.
+    pub(super) refused: bool,
+}
+
+/// The step that comes next, and every other.
+pub(super) fn moves(
+    visit: &Visit,
+    order: &WorkOrder,
+    rejected: Option<&Rejected>,
+) -> (Option<MoveForm>, Vec<MoveForm>) {
+    let next = next_of(order.status);
+    let all =
+        moves_from(order.status).map(|row| (row.to, MoveForm::new(visit, order, row, rejected)));
+    let (mut main, mut others) = (None, Vec::new());
+    for (to, form) in all {
+        if Some(to) == next && main.is_none() {
+            main = Some(form);
+        } else {
+            others.push(form);
+        }
+    }
+    (main, others)
+}
+
+/// The step that usually comes next.
+fn next_of(status: S) -> Option<S> {
+    Some(match status {
+        S::Requested => S::Approved,
+        S::Approved => S::Assigned,
+        S::Assigned => S::Accepted,
+        S::Accepted => S::OnSite,
+        S::OnSite | S::OnHold => S::InProgress,
+        S::InProgress => S::Completed,
+        S::Completed => S::Verified,
+        S::Verified => S::Closed,
+        S::Closed | S::Rejected | S::Cancelled => return None,
+    })
+}
+
+impl MoveForm {
+    fn new(visit: &Visit, order: &WorkOrder, row: &Move, rejected: Option<&Rejected>) -> Self {
+        let words = visit.words();
+        let refused = rejected.filter(|one| one.input.to == row.to.code());
+        let mut fields: Vec<FieldView> = Vec::new();
+        let mut ask = |name: &'static str, required: bool| {
+            let told = match (name, refused) {
+                (_, Some(one)) => one.input.value(name).to_owned(),
+                ("assignee", None) => String::new(),
+                (_, None) => kept(order, name),
+            };
+            fields.push(FieldView {
+                name,
+                label: words.t(&format!("order.{name}")),
+                required,
+                value: told,
+                error: refused.map_or_else(String::new, |one| fault(words, &one.error, name)),
+            });
+        };
+        if row.to == S::Completed {
+            ask("problem", false);
+        }
+        for field in row.needs {
+            ask(name_of(*field), true);
+        }
+        if row.to == S::Completed {
+            ask("labor_minutes", false);
+        }
+        if !row.needs.contains(&Field::Reason) {
+            ask("note", false);
+        }
+        Self {
+            to: row.to.code(),
+            label: words.t(&format!("move.{}", label(row))),
+            fields,
+            key: uuid::Uuid::new_v4().to_string(),
+            grave: matches!(row.to, S::Rejected | S::Cancelled),
+            refused: refused.is_some(),
+        }
+    }
+}
+
+fn name_of(field: Field) -> &'static str {
+    match field {
+        Field::Assignee => "assignee",
+        Field::Reason => "reason",
+        Field::Cause => "cause",
+        Field::Remedy => "remedy",
+    }
+}
+
+/// What the repair record already says.
+fn kept(order: &WorkOrder, name: &str) -> String {
+    let repair = &order.repair;
+    let text = match name {
+        "problem" => repair.problem.clone(),
+        "cause" => repair.cause.clone(),
+        "remedy" => repair.remedy.clone(),
+        "labor_minutes" => repair.labor_minutes.map(|n| n.to_string()),
+        _ => None,
+    };
+    text.unwrap_or_default()
+}
+
+fn fault(words: Words, error: &ApiError, name: &str) -> String {
+    let pointer = format!("/{name}");
+    let errors = error.errors();
+    let mine = errors.iter().find(|one| one.pointer == pointer);
+    mine.map_or_else(String::new, |one| one.message.get(words.0).to_owned())
+}
+
+/// The name of a step in `move.*`.
+fn label(row: &Move) -> &'static str {
+    match (row.from, row.to) {
+        (S::OnHold, S::InProgress) => "resumed",
+        (S::Completed | S::Verified, S::InProgress) => "rework",
+        (S::Approved, S::Assigned) => "assigned",
+        (_, S::Assigned) => "reassigned",
+        (S::Requested, S::Approved) => "approved",
+        (_, S::Approved) => "returned",
+        (_, to) => to.code(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zhiban_core::work_order::MOVES;
+
+    #[test]
+    fn every_step_of_the_table_has_a_word_in_both_languages() {
+        for row in MOVES {
+            for language in [zhiban_core::Language::ZhCn, zhiban_core::Language::En] {
+                let key = format!("move.{}", label(row));
+                assert_ne!(Words(language).t(&key), key);
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_step_is_always_in_the_table() {
+        for status in S::ALL {
+            if let Some(next) = next_of(*status) {
+                assert!(moves_from(*status).any(|row| row.to == next), "{status:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn minutes_that_are_no_minutes_point_at_their_field() {
+        let input = MoveInput {
+            to: "completed".into(),
+            labor_minutes: "-3".into(),
+            ..MoveInput::default()
+        };
+        let no = "WO-20261123-018".parse().unwrap();
+        let error = input.command(&no, "li").unwrap_err();
+        assert_eq!(error.errors()[0].pointer, "/labor_minutes");
+    }
+}

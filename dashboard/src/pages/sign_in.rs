@@ -1,0 +1,199 @@
+//! Signing in and out, and the first account.
+//!
+//! Never says whether a user name exists, and never puts a password back into a page.
+
+use super::frame::{Look, theme_of};
+use super::render;
+use super::words::Words;
+use crate::Shared;
+use crate::auth::{self, Caller, Lang};
+use crate::error::ApiError;
+use crate::ports::SetupRefused;
+use askama::Template;
+use axum::extract::{Form, FromRequestParts, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde::Deserialize;
+use std::convert::Infallible;
+
+/// Language, theme and place of somebody who is not signed in.
+pub(super) struct Stranger(Look);
+
+impl FromRequestParts<Shared> for Stranger {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Infallible> {
+        let Lang(language) = Lang::from_request_parts(parts, state).await?;
+        Ok(Self(Look::new(
+            Words(language),
+            theme_of(parts),
+            &parts.uri,
+        )))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "page/login.html")]
+struct LoginPage {
+    look: Look,
+    site: String,
+    next: String,
+    user: String,
+    problem: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "page/setup.html")]
+struct SetupPage {
+    look: Look,
+    site: String,
+    token: String,
+    user: String,
+    problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NextQuery {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct LoginForm {
+    username: String,
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SetupForm {
+    token: String,
+    username: String,
+    password: String,
+}
+
+fn site(shared: &Shared, look: &Look) -> String {
+    let snapshot = shared.app.snapshot.borrow();
+    snapshot.model.site.name.get(look.words.0).to_owned()
+}
+
+/// The sign-in page; the set-up page while there is no account.
+pub(super) async fn page(
+    State(shared): State<Shared>,
+    Stranger(look): Stranger,
+    Query(query): Query<NextQuery>,
+) -> Result<Response, ApiError> {
+    if shared.app.accounts.needs_setup().await? {
+        return Ok(auth::see_other("/setup"));
+    }
+    render(&LoginPage {
+        site: site(&shared, &look),
+        next: auth::safe_next(Some(&query.next)).to_owned(),
+        user: String::new(),
+        problem: None,
+        look,
+    })
+}
+
+/// Opens a session and goes where the person wanted to go.
+pub(super) async fn sign_in(
+    State(shared): State<Shared>,
+    Stranger(look): Stranger,
+    caller: Caller,
+    Form(form): Form<LoginForm>,
+) -> Result<Response, ApiError> {
+    let user = form.username.trim().to_owned();
+    let next = auth::safe_next(Some(&form.next)).to_owned();
+    let error = match auth::sign_in(&shared, caller, user.clone(), form.password).await {
+        Ok(cookie) => return Ok(with_cookie(auth::see_other(&next), cookie)),
+        Err(error) => error,
+    };
+    let key = if error == ApiError::SignInRefused {
+        "login.refused"
+    } else if matches!(error, ApiError::RateLimited(_)) {
+        "login.slow"
+    } else {
+        return Err(error);
+    };
+    let mut response = render(&LoginPage {
+        site: site(&shared, &look),
+        problem: Some(look.t(key)),
+        next,
+        user,
+        look,
+    })?;
+    *response.status_mut() = error.status();
+    if let ApiError::RateLimited(seconds) = error {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+/// Ends the session.
+pub(super) async fn sign_out(
+    State(shared): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let cookie = auth::sign_out(&shared, caller, &headers).await?;
+    Ok(with_cookie(auth::see_other("/login"), cookie))
+}
+
+/// The page of the first account; gone once there is one.
+pub(super) async fn setup_page(
+    State(shared): State<Shared>,
+    Stranger(look): Stranger,
+) -> Result<Response, ApiError> {
+    if !shared.app.accounts.needs_setup().await? {
+        return Ok(auth::see_other("/login"));
+    }
+    render(&SetupPage {
+        site: site(&shared, &look),
+        token: String::new(),
+        user: String::new(),
+        problem: None,
+        look,
+    })
+}
+
+/// Makes the first account.
+pub(super) async fn set_up(
+    State(shared): State<Shared>,
+    Stranger(look): Stranger,
+    caller: Caller,
+    Form(form): Form<SetupForm>,
+) -> Result<Response, ApiError> {
+    let user = form.username.trim().to_owned();
+    let token = form.token.trim().to_owned();
+    let accounts = &shared.app.accounts;
+    let made = accounts
+        .set_up(token.clone(), user.clone(), form.password.clone())
+        .await?;
+    let key = match made {
+        Ok(()) => {
+            let cookie = auth::sign_in(&shared, caller, user, form.password).await?;
+            return Ok(with_cookie(auth::see_other("/"), cookie));
+        }
+        Err(SetupRefused::Token) => "setup.refused_token",
+        Err(SetupRefused::User) => "setup.refused_user",
+        Err(SetupRefused::Password) => "setup.refused_password",
+        Err(SetupRefused::Done) => "setup.refused_done",
+    };
+    let mut response = render(&SetupPage {
+        site: site(&shared, &look),
+        problem: Some(look.t(key)),
+        token,
+        user,
+        look,
+    })?;
+    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    Ok(response)
+}
+
+fn with_cookie(mut response: Response, cookie: HeaderValue) -> Response {
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
+}
