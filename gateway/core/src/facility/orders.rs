@@ -156,13 +156,13 @@ impl Facility {
         }
         order.occurrences += 1;
         order.recovered_at = None;
-        if rule.priority < order.priority {
+        // The worst fault gives the order its name; of two as urgent, the one that stands first in
+        // the rules of the class.
+        if (rule.priority, Some(alarm.rule)) < (order.priority, order.rule) {
             order.priority = rule.priority;
             order.title = rule.title.clone();
             order.rule = Some(alarm.rule);
-            order.due_at = order
-                .due_at
-                .min(Some(order.created_at.max(alarm.raised_at) + rule.due));
+            order.due_at = order.due_at.min(Some(alarm.raised_at + rule.due));
         }
         order.close = stricter(order.close, rule.close);
     }
