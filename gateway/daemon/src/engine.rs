@@ -3,13 +3,44 @@
 //! Nothing is told, shown or acknowledged before the journal has it — unless the journal itself
 //! fails: then telling wins, marked "unrecorded" and loud.
 
-use crate::journal::{DeadLetter, InboxKey};
-use tokio::sync::{mpsc, oneshot};
-use zhiban_core::Input;
-use zhiban_dashboard::ports::CommandRequest;
+mod clock;
+mod inbox;
+mod turn;
+
+pub use inbox::Inbox;
+
+use crate::channels::Routes;
+use crate::health::Board;
+use crate::history::HistoryHandle;
+use crate::journal::{DeadLetter, InboxKey, Journal};
+use crate::outbox::Unrecorded;
+use crate::watchdog::Pulse;
+use clock::Clock;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use turn::{Turn, Waiting};
+use zhiban_core::{Effects, Facility, Input, Snapshot};
+use zhiban_dashboard::ports::{CommandError, CommandRequest, Live};
 
 /// How many messages may wait for the engine; a full queue slows the drivers down.
 pub const QUEUE: usize = 1024;
+/// How many messages share one commit at most. There is no timer: whatever waits is committed.
+const TURN: usize = 512;
+/// Changed values alone are shown at most this often.
+const SHOW_VALUES: Duration = Duration::from_millis(250);
+/// Alarms and orders are shown at once, in a storm at most this often.
+const SHOW_RECORDS: Duration = Duration::from_millis(50);
+/// A failed commit is tried again after this, doubled up to the second figure.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// How long a person waits for a commit that fails.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many records wait in memory while the journal fails; beyond it messages are not acknowledged.
+const UNRECORDED: usize = 50_000;
 
 /// Something for the engine.
 #[derive(Debug)]
@@ -63,7 +94,291 @@ impl EngineHandle {
         self.send(Message::Delivery(delivery)).await
     }
 
+    /// Hands over a decision of a person.
+    pub async fn command(&self, request: CommandRequest) -> Result<(), Stopped> {
+        self.send(Message::Command(request)).await
+    }
+
     async fn send(&self, message: Message) -> Result<(), Stopped> {
         self.sender.send(message).await.map_err(|_| Stopped)
     }
+}
+
+/// Everything the engine works with.
+pub struct Parts {
+    /// The building, restored from the journal.
+    pub facility: Facility,
+    /// The record store.
+    pub journal: Arc<Journal>,
+    /// Which channels a notification goes to.
+    pub routes: Arc<Routes>,
+    /// Tells people directly while the journal fails.
+    pub unrecorded: Unrecorded,
+    /// Telemetry.
+    pub history: HistoryHandle,
+    /// Messages received lately.
+    pub inbox: Inbox,
+    /// What people see.
+    pub snapshot: watch::Sender<Arc<Snapshot>>,
+    /// What changed, for the live stream.
+    pub live: broadcast::Sender<Live>,
+    /// Wakes the outbox.
+    pub wake: Arc<Notify>,
+    /// How the gateway is.
+    pub board: Arc<Board>,
+    /// Where short waits for the history run.
+    pub tracker: TaskTracker,
+    /// Beats with every turn.
+    pub pulse: Pulse,
+}
+
+/// The engine.
+pub struct Engine {
+    parts: Parts,
+    clock: Clock,
+    /// What could not be committed yet, and who waits for it.
+    waiting: Waiting,
+    retry: Duration,
+    /// Changes that are durable and wait to be shown.
+    news: Vec<Live>,
+    shown_at: Instant,
+    shown: u64,
+}
+
+impl Engine {
+    /// An engine that has done nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        let shown_at = Instant::now();
+        Self {
+            parts,
+            clock: Clock::new(),
+            waiting: Waiting::default(),
+            retry: RETRY.0,
+            news: Vec::new(),
+            shown_at,
+            shown: 0,
+        }
+    }
+
+    /// Works until stopped; then takes what still waits in the queue, once.
+    pub async fn run(mut self, mut queue: mpsc::Receiver<Message>, stop: CancellationToken) {
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                message = queue.recv() => message,
+                () = tokio::time::sleep_until(self.wake_at()) => None,
+            };
+            self.take_turn(first, &mut queue).await;
+        }
+        queue.close();
+        while let Ok(message) = queue.try_recv() {
+            self.take_turn(Some(message), &mut queue).await;
+        }
+    }
+
+    /// One turn: whatever waits, through the facility, into one commit, and out.
+    async fn take_turn(&mut self, first: Option<Message>, queue: &mut mpsc::Receiver<Message>) {
+        self.parts.pulse.fetch_add(1, Ordering::Relaxed);
+        let mut turn = Turn::new(self.clock.now());
+        let mut next = first;
+        while let Some(message) = next {
+            self.take(message, &mut turn);
+            next = if turn.taken < TURN {
+                queue.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        self.tick(&mut turn);
+        turn.route(&self.parts.routes);
+        if self.waiting.is_empty() {
+            self.commit(turn).await;
+        } else {
+            self.hold(turn);
+            self.commit_waiting().await;
+        }
+        self.show(false);
+    }
+
+    fn take(&mut self, message: Message, turn: &mut Turn) {
+        turn.taken += 1;
+        match message {
+            Message::Inputs(inputs) => self.handle_all(inputs, turn),
+            Message::Delivery(delivery) => {
+                let copy = self.parts.inbox.is_copy(&delivery.key);
+                if copy {
+                    metrics::counter!("zhiban_inbox_copies_total").increment(1);
+                } else {
+                    self.parts.inbox.insert(delivery.key);
+                    turn.step.inbox.push(delivery.key);
+                    turn.step.dead_letters.extend(delivery.dead_letter);
+                    self.handle_all(delivery.inputs, turn);
+                }
+                turn.durable.push(delivery.durable);
+            }
+            Message::Command(request) => self.take_command(request, turn),
+        }
+    }
+
+    fn take_command(&mut self, request: CommandRequest, turn: &mut Turn) {
+        if !self.waiting.is_empty() {
+            answer(request.reply, Err(CommandError::StoreUnavailable));
+            return;
+        }
+        let input = Input::Command(request.command);
+        match self.handle(input, turn) {
+            Ok(outcome) => turn.replies.push((request.reply, outcome)),
+            Err(refusal) => answer(request.reply, Err(refusal.into())),
+        }
+    }
+
+    fn handle_all(&mut self, inputs: Vec<Input>, turn: &mut Turn) {
+        for input in inputs {
+            if let Err(refusal) = self.handle(input, turn) {
+                tracing::error!(%refusal, "an input that is no command was refused");
+            }
+        }
+    }
+
+    fn handle(
+        &mut self,
+        input: Input,
+        turn: &mut Turn,
+    ) -> Result<zhiban_core::Outcome, zhiban_core::Refusal> {
+        let mut effects = Effects::default();
+        let outcome = self
+            .parts
+            .facility
+            .handle(input, turn.step.at, &mut effects);
+        turn.updates.append(&mut effects.updates);
+        turn.step.records.append(&mut effects.records);
+        outcome
+    }
+
+    fn tick(&mut self, turn: &mut Turn) {
+        let due = self
+            .parts
+            .facility
+            .next_deadline()
+            .is_some_and(|(at, _)| at <= turn.step.at);
+        if due {
+            self.handle_all(vec![Input::Tick], turn);
+        }
+    }
+
+    async fn commit(&mut self, turn: Turn) {
+        if !turn.step.is_empty() {
+            let begun = Instant::now();
+            if let Err(error) = self.parts.journal.commit(&turn.step).await {
+                tracing::error!(%error, "records cannot be written; they wait in memory");
+                self.parts
+                    .board
+                    .set("journal", false, true, error.to_string());
+                self.hold(turn);
+                return;
+            }
+            metrics::histogram!("zhiban_commit_seconds").record(begun.elapsed());
+        }
+        self.release(turn);
+    }
+
+    /// What a durable turn lets out: the news, the answers, the acknowledgements.
+    fn release(&mut self, turn: Turn) {
+        let wake = !turn.step.outbox.is_empty();
+        self.news.extend(turn.news());
+        let events = crate::history::events(self.parts.facility.model(), &turn.step.records);
+        self.parts
+            .history
+            .store(turn.updates, events, turn.durable, &self.parts.tracker);
+        if wake {
+            self.parts.wake.notify_one();
+        }
+        if !turn.replies.is_empty() {
+            self.show(true);
+        }
+        for (reply, outcome) in turn.replies {
+            answer(reply, Ok(outcome));
+        }
+    }
+
+    /// The journal fails: people are told all the same, and everything waits to be written.
+    fn hold(&mut self, turn: Turn) {
+        self.parts.unrecorded.tell(&turn.step.records);
+        self.news.extend(turn.news());
+        self.waiting
+            .add(turn, Instant::now() + self.retry, Instant::now() + PATIENCE);
+        self.waiting.shed(UNRECORDED);
+    }
+
+    async fn commit_waiting(&mut self) {
+        self.waiting.give_up(Instant::now());
+        if Instant::now() < self.waiting.retry_at {
+            return;
+        }
+        match self.parts.journal.commit(&self.waiting.turn.step).await {
+            Ok(()) => {
+                tracing::info!("records can be written again; nothing was lost");
+                self.parts.board.set("journal", true, true, String::new());
+                self.retry = RETRY.0;
+                let turn = std::mem::take(&mut self.waiting).turn;
+                self.release(turn);
+            }
+            Err(error) => {
+                self.retry = (self.retry * 2).min(RETRY.1);
+                self.waiting.retry_at = Instant::now() + self.retry;
+                metrics::counter!("zhiban_commit_failures_total").increment(1);
+                tracing::debug!(%error, "records still cannot be written");
+            }
+        }
+    }
+
+    /// Publishes the building as it is, when enough time passed or somebody waits for it.
+    fn show(&mut self, now: bool) {
+        let age = self.shown_at.elapsed();
+        let sequence = self.parts.facility.sequence();
+        let due = if self.news.is_empty() {
+            sequence != self.shown && age >= SHOW_VALUES
+        } else {
+            age >= SHOW_RECORDS
+        };
+        if !due && !now {
+            return;
+        }
+        self.shown_at = Instant::now();
+        self.shown = sequence;
+        let snapshot = self.parts.facility.snapshot(self.clock.now());
+        self.parts.snapshot.send_replace(Arc::new(snapshot));
+        for news in self.news.drain(..) {
+            // Nobody listening is no fault: the snapshot already says it.
+            drop(self.parts.live.send(news));
+        }
+    }
+
+    /// When the engine must look again although nothing came.
+    fn wake_at(&self) -> Instant {
+        let now = Instant::now();
+        let mut wait = Duration::from_secs(1);
+        if let Some((at, _)) = self.parts.facility.next_deadline() {
+            wait = wait.min(at.since(self.clock.peek()).to_std());
+        }
+        let mut at = now + wait;
+        if !self.news.is_empty() {
+            at = at.min(self.shown_at + SHOW_RECORDS);
+        } else if self.parts.facility.sequence() != self.shown {
+            at = at.min(self.shown_at + SHOW_VALUES);
+        }
+        if !self.waiting.is_empty() {
+            at = at.min(self.waiting.retry_at);
+        }
+        at
+    }
+}
+
+/// Answers a person; one who left does not need it.
+fn answer(
+    reply: oneshot::Sender<Result<zhiban_core::Outcome, CommandError>>,
+    result: Result<zhiban_core::Outcome, CommandError>,
+) {
+    drop(reply.send(result));
 }

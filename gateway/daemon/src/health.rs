@@ -40,7 +40,7 @@ impl Board {
             .set(f64::from(u8::from(ok)));
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         let before = checks.insert(check.name.clone(), check.clone());
-        if before.is_some_and(|before| before.ok != ok) || !ok {
+        if before.map_or(!ok, |before| before.ok != ok) {
             tracing::info!(
                 check = check.name,
                 ok,

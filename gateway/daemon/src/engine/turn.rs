@@ -1,0 +1,149 @@
+//! One turn of the engine: what came together, and who waits for it to be durable.
+
+use crate::channels::Routes;
+use crate::journal::{OutboxEntry, Step};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use zhiban_core::{Effect, Outcome, PointUpdate, Timestamp};
+use zhiban_dashboard::ports::{CommandError, Live};
+
+/// The way back to a person.
+type Reply = oneshot::Sender<Result<Outcome, CommandError>>;
+
+/// What came together.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// How many messages it took.
+    pub(super) taken: usize,
+    /// What must become durable.
+    pub(super) step: Step,
+    /// What the history keeps.
+    pub(super) updates: Vec<PointUpdate>,
+    /// People who wait.
+    pub(super) replies: Vec<(Reply, Outcome)>,
+    /// Senders who wait.
+    pub(super) durable: Vec<oneshot::Sender<()>>,
+}
+
+impl Turn {
+    pub(super) fn new(at: Timestamp) -> Self {
+        Self {
+            step: Step {
+                at,
+                ..Step::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Adds a row for each notification and channel.
+    pub(super) fn route(&mut self, routes: &Routes) {
+        for record in &self.step.records {
+            if let Effect::Notify(notification) = record {
+                let entries = routes
+                    .route(notification)
+                    .into_iter()
+                    .map(|channel| OutboxEntry {
+                        notification: notification.id.clone(),
+                        channel,
+                    });
+                self.step.outbox.extend(entries);
+            }
+        }
+    }
+
+    /// What the live stream says of it.
+    pub(super) fn news(&self) -> impl Iterator<Item = Live> + '_ {
+        self.step.records.iter().filter_map(|record| match record {
+            Effect::Alarm(transition) => Some(Live::Alarm {
+                id: transition.alarm.id,
+                change: transition.change,
+                state: transition.to,
+            }),
+            Effect::WorkOrder(event) => Some(Live::WorkOrder {
+                no: event.order.no.clone(),
+                change: event.change,
+                status: event.to,
+            }),
+            Effect::Notify(_) => None,
+        })
+    }
+}
+
+/// What could not be committed yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) turn: Turn,
+    pub(super) retry_at: Instant,
+    patience: Instant,
+    some: bool,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            turn: Turn::default(),
+            retry_at: now,
+            patience: now,
+            some: false,
+        }
+    }
+}
+
+impl Waiting {
+    pub(super) fn is_empty(&self) -> bool {
+        !self.some
+    }
+
+    pub(super) fn add(&mut self, turn: Turn, retry_at: Instant, patience: Instant) {
+        if !self.some {
+            *self = Self {
+                turn,
+                retry_at,
+                patience,
+                some: true,
+            };
+            return;
+        }
+        let all = &mut self.turn;
+        all.step.at = turn.step.at;
+        all.step.records.extend(turn.step.records);
+        all.step.outbox.extend(turn.step.outbox);
+        all.step.inbox.extend(turn.step.inbox);
+        all.step.dead_letters.extend(turn.step.dead_letters);
+        all.updates.extend(turn.updates);
+        all.replies.extend(turn.replies);
+        all.durable.extend(turn.durable);
+    }
+
+    /// People who waited long enough hear that the store is not available.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        if now >= self.patience {
+            for (reply, _) in self.turn.replies.drain(..) {
+                super::answer(reply, Err(CommandError::StoreUnavailable));
+            }
+        }
+    }
+
+    /// Keeps memory bounded: senders beyond the limit are let go unacknowledged and will send again,
+    /// and periodic values go before records do.
+    pub(super) fn shed(&mut self, limit: usize) {
+        let over = self.turn.updates.len().saturating_sub(limit);
+        if over > 0 {
+            self.turn.updates.drain(..over);
+            metrics::counter!("zhiban_points_dropped_total", "reason" => "journal")
+                .increment(over as u64);
+        }
+        if self.turn.step.inbox.len() > limit {
+            self.turn.step.inbox.truncate(limit);
+            self.turn.durable.truncate(limit);
+        }
+        let over = self.turn.step.records.len().saturating_sub(limit);
+        if over > 0 {
+            tracing::error!(records = over, "more records wait than memory is given for");
+            metrics::counter!("zhiban_records_dropped_total").increment(over as u64);
+            self.turn.step.records.truncate(limit);
+        }
+    }
+}
