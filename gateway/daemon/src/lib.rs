@@ -5,10 +5,14 @@
 
 pub mod accounts;
 pub mod channels;
+pub mod cli;
 pub mod config;
 pub mod drivers;
 pub mod engine;
+pub mod gateway;
 pub mod health;
 pub mod history;
 pub mod journal;
 pub mod outbox;
+mod server;
+pub mod watchdog;

@@ -1,0 +1,86 @@
+//! The command line: what can be asked of the program, and what it prints.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+
+pub mod demo;
+pub mod health;
+pub mod run;
+pub mod simulate;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::io::Write as _;
+
+/// 值班 Zhiban: watches a building's equipment and raises a work order for each fault by itself.
+#[derive(Debug, Parser)]
+#[command(name = "zhiban", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How much to log: a level, or a filter such as `info,zhiban::drivers=debug`.
+    #[arg(
+        long,
+        global = true,
+        env = "ZHIBAN_LOG",
+        default_value = "info,rumqttd=off",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+    /// Log as JSON, one object a line.
+    #[arg(long, global = true, env = "ZHIBAN_LOG_JSON")]
+    pub log_json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Starts a virtual building and the gateway against it; needs nothing else.
+    Demo(demo::Args),
+    /// Runs the gateway.
+    Run(run::Args),
+    /// Serves the virtual building alone.
+    Simulate(simulate::Args),
+    /// Asks a running gateway whether it works; for container health checks.
+    Health(health::Args),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// It was refused or failed; the text is one sentence that names place and remedy.
+    pub async fn execute(self) -> Result<()> {
+        match self.command {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Run(args) => run::run(args).await,
+            Command::Simulate(args) => simulate::run(args).await,
+            Command::Health(args) => health::run(args).await,
+        }
+    }
+}
+
+/// Prints a line of the result.
+///
+/// # Errors
+/// Stdout is gone.
+pub(crate) fn say(line: impl std::fmt::Display) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Waits for Ctrl-C or a request to end.
+///
+/// # Errors
+/// Signals cannot be had.
+pub(crate) async fn until_stopped() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

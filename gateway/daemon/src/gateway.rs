@@ -1,0 +1,280 @@
+//! All wiring on one page: which parts there are, and in what order they start and stop.
+//!
+//! The record store is opened first and closed last; nothing is read before it can be kept.
+
+use crate::accounts::Accounts;
+use crate::channels::{self, Routes};
+use crate::config::{LinkConfig, Loaded};
+use crate::drivers::{self, DriverContext, LinkSpec};
+use crate::engine::{Engine, EngineHandle, Inbox, Parts};
+use crate::health::Board;
+use crate::journal::Journal;
+use crate::outbox::Outbox;
+use crate::watchdog::Pulse;
+use crate::{history, outbox, server, watchdog};
+use anyhow::{Context, Result};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use zhiban_core::{Facility, Timestamp};
+use zhiban_dashboard::App;
+use zhiban_dashboard::ports::CommandRequest;
+
+/// How many live changes a slow reader may fall behind before it must ask for everything anew.
+const LIVE: usize = 4096;
+/// How many decisions of people may wait.
+const COMMANDS: usize = 64;
+/// How long the parts get to finish when the gateway stops.
+const STOP: Duration = Duration::from_secs(8);
+
+/// A running gateway.
+pub struct Gateway {
+    address: SocketAddr,
+    journal: Arc<Journal>,
+    accounts: Arc<Accounts>,
+    stop: CancellationToken,
+    drivers: TaskTracker,
+    engine: TaskTracker,
+    rest: TaskTracker,
+    stop_engine: CancellationToken,
+    stop_rest: CancellationToken,
+}
+
+/// The record store's file in the data folder.
+pub fn journal_path(loaded: &Loaded) -> PathBuf {
+    loaded.config.storage.data_dir.join("core.db")
+}
+
+/// Makes the data folder and opens the record store.
+///
+/// # Errors
+/// The folder cannot be made or written, or the file is not one of ours; nothing is changed then.
+pub async fn open_journal(loaded: &Loaded) -> Result<(Journal, zhiban_core::facility::Records)> {
+    let folder = &loaded.config.storage.data_dir;
+    std::fs::create_dir_all(folder).with_context(|| {
+        let folder = folder.display();
+        format!("cannot make the data folder {folder}: give its owner the right, or set storage.data_dir")
+    })?;
+    Ok(Journal::open(&journal_path(loaded), loaded.model.clone(), now()).await?)
+}
+
+impl Gateway {
+    /// Starts every part.
+    ///
+    /// # Errors
+    /// The address, the record store or a secret cannot be had. A device, a broker or InfluxDB that
+    /// is not there is no error: it is waited for.
+    pub async fn start(loaded: Loaded) -> Result<Self> {
+        install_crypto();
+        let listener = server::listen(loaded.config.http.listen)?;
+        let address = listener.local_addr()?;
+        let (journal, records) = open_journal(&loaded).await?;
+        let journal = Arc::new(journal);
+        let now = now();
+        let facility = Facility::restore(loaded.model.clone(), records, now);
+        let board = Arc::new(Board::default());
+        board.set("journal", true, true, "");
+        let (stop, stop_engine, stop_rest) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        let (drivers, engine, rest) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+
+        let options = history_options(&loaded)?;
+        let (history, series, health) =
+            history::start(options, loaded.model.clone(), stop_rest.clone(), &rest).await?;
+        let wake = Arc::new(Notify::new());
+        let (routes, unrecorded) =
+            start_outbox(&loaded, &journal, &wake, &board, &rest, &stop_rest)?;
+
+        let (snapshot, snapshots) = watch::channel(Arc::new(facility.snapshot(now)));
+        let (live, _) = broadcast::channel(LIVE);
+        let (handle, queue) = EngineHandle::channel();
+        let pulse = Pulse::default();
+        let inbox = Inbox::restore(journal.recent_inbox(now).await?);
+        let parts = Parts {
+            facility,
+            journal: journal.clone(),
+            routes,
+            unrecorded,
+            history,
+            inbox,
+            snapshot,
+            live: live.clone(),
+            wake,
+            board: board.clone(),
+            tracker: rest.clone(),
+            pulse: pulse.clone(),
+        };
+        engine.spawn(Engine::new(parts).run(queue, stop_engine.clone()));
+        start_drivers(&loaded, &handle, &drivers, &stop)?;
+        rest.spawn({
+            let (journal, stop) = (journal.clone(), stop_rest.clone());
+            async move { journal.maintain(stop).await }
+        });
+
+        let accounts = Arc::new(Accounts::new(journal.store().clone()));
+        let app = App {
+            snapshot: snapshots,
+            commands: forward_commands(handle, &rest, &stop_rest),
+            live,
+            history: Arc::new(series),
+            archive: journal.clone(),
+            accounts: accounts.clone(),
+            health: board.clone(),
+            stop: stop.clone(),
+            now: self::now,
+        };
+        let router = zhiban_dashboard::router(app);
+        server::serve(listener, &loaded.config.http, router, &rest, stop.clone()).await?;
+        rest.spawn(watchdog::run(pulse, board, health, stop_rest.clone()));
+        Ok(Self {
+            address,
+            journal,
+            accounts,
+            stop,
+            drivers,
+            engine,
+            rest,
+            stop_engine,
+            stop_rest,
+        })
+    }
+
+    /// Where the dashboard is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accounts and tokens.
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// Stops in order: first nothing new comes in, then the engine finishes what waits, then the rest.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        end(&self.drivers, "drivers").await;
+        self.stop_engine.cancel();
+        end(&self.engine, "engine").await;
+        self.stop_rest.cancel();
+        end(&self.rest, "stores and server").await;
+        self.journal.store().close().await;
+    }
+}
+
+async fn end(tracker: &TaskTracker, what: &str) {
+    tracker.close();
+    if tokio::time::timeout(STOP, tracker.wait()).await.is_err() {
+        tracing::warn!(what, "did not end in time");
+    }
+}
+
+fn history_options(loaded: &Loaded) -> Result<history::Options> {
+    let storage = &loaded.config.storage;
+    let mut options = history::Options::new(storage.data_dir.join("telemetry.db"));
+    options.retention = storage.history_retention;
+    if let Some(influx) = &loaded.config.influxdb {
+        options.influxdb = Some(history::influxdb::Options {
+            url: influx.url.clone(),
+            org: influx.org.clone(),
+            bucket: influx.bucket.clone(),
+            token: influx.token().context("influxdb")?,
+            retention: influx.retention,
+            batch_lines: influx.batch_lines,
+            batch_wait: influx.batch_wait,
+            timeout: influx.timeout,
+        });
+    }
+    Ok(options)
+}
+
+fn start_outbox(
+    loaded: &Loaded,
+    journal: &Arc<Journal>,
+    wake: &Arc<Notify>,
+    board: &Arc<Board>,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(Arc<Routes>, outbox::Unrecorded)> {
+    let (channels, routes) = channels::set_up(&loaded.config.notify.channels)?;
+    let routes = Arc::new(routes);
+    let (outbox, unrecorded) = Outbox::new(outbox::Parts {
+        journal: journal.clone(),
+        channels,
+        routes: routes.clone(),
+        url: loaded.config.http.public_url.clone(),
+        board: board.clone(),
+        pace: outbox::Pace::default(),
+    })?;
+    tracker.spawn(outbox.run(wake.clone(), stop.clone()));
+    Ok((routes, unrecorded))
+}
+
+fn start_drivers(
+    loaded: &Loaded,
+    engine: &EngineHandle,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<()> {
+    for (name, devices) in &loaded.devices {
+        let Some(link) = loaded.config.links.get(name) else {
+            continue;
+        };
+        let Ok(spec) =
+            link_spec(link, &loaded.config.site.code).with_context(|| format!("link \"{name}\""))
+        else {
+            continue;
+        };
+        let context = DriverContext {
+            link: name.clone(),
+            engine: engine.clone(),
+            stop: stop.clone(),
+        };
+        drivers::spawn(tracker, context, spec, devices.clone());
+    }
+    Ok(())
+}
+
+fn link_spec(link: &LinkConfig, site: &str) -> Result<LinkSpec> {
+    if let Some(modbus) = link.modbus() {
+        return Ok(LinkSpec::Modbus(modbus));
+    }
+    let _mqtt = link.mqtt(site).context("the link is of no known kind")??;
+    anyhow::bail!("no mqtt")
+}
+
+/// Decisions of people share the engine's queue with everything else.
+fn forward_commands(
+    engine: EngineHandle,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) -> mpsc::Sender<CommandRequest> {
+    let (sender, mut receiver) = mpsc::channel(COMMANDS);
+    let stop = stop.clone();
+    tracker.spawn(async move {
+        while let Some(Some(request)) = stop.run_until_cancelled(receiver.recv()).await {
+            if engine.command(request).await.is_err() {
+                break;
+            }
+        }
+    });
+    sender
+}
+
+/// One provider of cryptography for the whole process, chosen here and nowhere else.
+pub(crate) fn install_crypto() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // A second gateway in the same process may have been faster; then it is installed.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(chrono::Utc::now())
+}
