@@ -4,11 +4,13 @@
 
 pub(crate) mod backoff;
 pub mod modbus;
+pub mod mqtt;
 
 use crate::engine::EngineHandle;
 use backoff::Backoff;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -83,8 +85,15 @@ pub struct MqttLink {
     pub credentials: Option<(String, secrecy::SecretString)>,
     /// How often the broker is asked whether it is there.
     pub keep_alive: Duration,
-    /// Whether the link is encrypted.
-    pub tls: bool,
+    /// How the link is encrypted; `None` when it is not.
+    pub tls: Option<MqttTls>,
+}
+
+/// How a broker's link is encrypted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MqttTls {
+    /// A PEM file of the authority to trust; the system's when there is none.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A link of any kind.
@@ -92,6 +101,8 @@ pub struct MqttLink {
 pub enum LinkSpec {
     /// A Modbus endpoint.
     Modbus(ModbusLink),
+    /// An MQTT broker.
+    Mqtt(MqttLink),
 }
 
 /// Starts the driver of a link, and starts it again should it ever panic.
@@ -127,5 +138,6 @@ async fn supervise(context: DriverContext, link: LinkSpec, devices: Vec<Device>)
 async fn run(context: DriverContext, link: LinkSpec, devices: Vec<Device>) {
     match link {
         LinkSpec::Modbus(link) => modbus::run(context, link, devices).await,
+        LinkSpec::Mqtt(link) => mqtt::run(context, link, devices).await,
     }
 }

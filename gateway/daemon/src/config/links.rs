@@ -3,7 +3,7 @@
 //! Only shapes and their translation for the drivers; nothing is opened here.
 
 use super::secret::{SecretError, read_secret};
-use crate::drivers::{Framing, ModbusLink, MqttLink};
+use crate::drivers::{Framing, ModbusLink, MqttLink, MqttTls};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -191,7 +191,9 @@ impl MqttConfig {
                 .unwrap_or_else(|| format!("zhiban-{site}")),
             credentials,
             keep_alive: self.keep_alive,
-            tls: self.tls.is_some(),
+            tls: self.tls.as_ref().map(|tls| MqttTls {
+                ca_file: tls.ca_file.clone(),
+            }),
         })
     }
 

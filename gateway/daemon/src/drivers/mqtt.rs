@@ -1,0 +1,159 @@
+//! MQTT: one task talks to the broker, one feeds the engine. A message is acknowledged only when
+//! all it brought is durable; what cannot be decoded is kept raw, counted and acknowledged too.
+//!
+//! It only subscribes: there is no code here that could send a command to a device.
+
+mod acks;
+mod decode;
+mod inbox;
+mod session;
+mod tls;
+mod topics;
+
+use super::{Device, DriverContext, MqttLink};
+use crate::engine::{Delivery, EngineHandle, Stopped};
+use crate::journal::{DeadLetter, InboxKey};
+use acks::Owed;
+use chrono::Utc;
+use decode::{Devices, Meaning, Raw};
+use inbox::{Item, Outlet, Received};
+use session::{Filters, Session};
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+use zhiban_core::Timestamp;
+
+/// Debts on their way back to the talk; it always takes them, so this only evens out bursts.
+const DEBTS: usize = 4096;
+/// How much of a message that cannot be decoded is kept.
+const KEPT: usize = 64 * 1024;
+
+/// Listens to the devices of one broker until it is told to stop or the engine is gone.
+pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
+    let devices = Devices::new(devices);
+    let filters = Filters {
+        all: devices.topics().filters(),
+        availability: devices.topics().availability_filters(),
+    };
+    let (inbox, outlet) = inbox::queue();
+    let (debts, owed) = mpsc::channel(DEBTS);
+    let session = Session::new(context.link.clone(), link, filters, inbox, owed);
+    let feeder = Feeder {
+        link: context.link,
+        engine: context.engine,
+        devices,
+        debts,
+    };
+    tokio::select! {
+        () = context.stop.cancelled() => {}
+        () = session.run() => {}
+        Stopped = feeder.run(outlet) => {}
+    }
+}
+
+/// Feeds the engine.
+struct Feeder {
+    link: String,
+    engine: EngineHandle,
+    devices: Devices,
+    debts: mpsc::Sender<Owed>,
+}
+
+impl Feeder {
+    async fn run(mut self, mut outlet: Outlet) -> Stopped {
+        while let Some(item) = outlet.next().await {
+            let fed = match item {
+                Item::Message(message) => self.message(message).await,
+                Item::Lost => self.engine.inputs(self.devices.all_down()).await,
+            };
+            if let Err(stopped) = fed {
+                return stopped;
+            }
+        }
+        Stopped
+    }
+
+    async fn message(&mut self, message: Received) -> Result<(), Stopped> {
+        let meaning = match message.oversize {
+            true => Meaning {
+                problem: Some("it is too large to be looked at"),
+                ..Meaning::default()
+            },
+            false => self.devices.decode(Raw {
+                topic: &message.topic,
+                payload: &message.payload,
+                retained: message.retained,
+                now: Timestamp::from(Utc::now()),
+            }),
+        };
+        self.count(&meaning);
+        let (settled, durable) = oneshot::channel();
+        if let Some(packet) = message.packet {
+            let owed = Owed {
+                epoch: message.epoch,
+                packet,
+                durable,
+            };
+            self.debts.send(owed).await.map_err(|_| Stopped)?;
+        } else if meaning.problem.is_none() {
+            return match meaning.inputs.is_empty() {
+                true => Ok(()),
+                false => self.engine.inputs(meaning.inputs).await,
+            };
+        }
+        if meaning.unknown {
+            // Nobody's message: there is nothing to store, only to have it out of the queue. An
+            // answer nobody waits for any more is none.
+            return settled.send(()).or(Ok(()));
+        }
+        let key = InboxKey {
+            hash: self.hash(&message),
+            unique: meaning.timed || message.repeated,
+        };
+        let delivery = Delivery {
+            inputs: meaning.inputs,
+            key,
+            dead_letter: meaning
+                .problem
+                .map(|reason| self.dead_letter(message, reason)),
+            durable: settled,
+        };
+        self.engine.deliver(delivery).await
+    }
+
+    fn hash(&self, message: &Received) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        for part in [self.link.as_bytes(), message.topic.as_bytes()] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        hash.update(&message.payload);
+        let digest: [u8; 32] = hash.finalize().into();
+        *digest.first_chunk().unwrap_or(&[0; 16])
+    }
+
+    fn dead_letter(&self, message: Received, reason: &str) -> DeadLetter {
+        let mut payload = Vec::from(message.payload);
+        payload.truncate(KEPT);
+        DeadLetter {
+            link: self.link.clone(),
+            topic: message.topic,
+            payload,
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn count(&self, meaning: &Meaning) {
+        let kind = match meaning {
+            Meaning { unknown: true, .. } => "unknown_topic",
+            Meaning {
+                problem: Some(_), ..
+            } => "undecodable",
+            Meaning {
+                wrong_clock: true, ..
+            } => "wrong_clock",
+            Meaning { .. } => "good",
+        };
+        let labels = [("link", self.link.clone()), ("kind", kind.to_owned())];
+        metrics::counter!("zhiban_mqtt_messages_total", &labels).increment(1);
+    }
+}

@@ -1,0 +1,125 @@
+//! Acknowledgements, in the order the messages came, each only when its message is durable. An
+//! acknowledgement of a former connection is never sent: its number may mean another message now.
+
+use rumqttc::{AsyncClient, Publish, QoS};
+use std::collections::VecDeque;
+use tokio::sync::oneshot;
+
+/// A message that the broker waits to hear of.
+#[derive(Debug)]
+pub(super) struct Owed {
+    /// The connection it came by.
+    pub(super) epoch: u64,
+    /// Its number on that connection.
+    pub(super) packet: u16,
+    /// Answers when it is durable.
+    pub(super) durable: oneshot::Receiver<()>,
+}
+
+/// A message that could not be made durable: the broker must send it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotDurable;
+
+/// What is to be acknowledged on the present connection.
+#[derive(Debug, Default)]
+pub(super) struct Acks {
+    /// How many connections there were.
+    count: u64,
+    /// The present one; `None` while there is none.
+    epoch: Option<u64>,
+    waiting: VecDeque<Owed>,
+    ready: VecDeque<u16>,
+}
+
+impl Acks {
+    /// A connection is up. Returns its number.
+    pub(super) fn begin(&mut self) -> u64 {
+        self.end();
+        self.count += 1;
+        self.epoch = Some(self.count);
+        self.count
+    }
+
+    /// The connection is gone: what was owed on it the broker sends again. Says whether there
+    /// was one.
+    pub(super) fn end(&mut self) -> bool {
+        self.waiting.clear();
+        self.ready.clear();
+        self.epoch.take().is_some()
+    }
+
+    /// Takes a debt over, unless it is of a former connection.
+    pub(super) fn push(&mut self, owed: Owed) {
+        if Some(owed.epoch) == self.epoch {
+            self.waiting.push_back(owed);
+        }
+    }
+
+    /// Waits until the oldest message is durable; for ever when there is none.
+    pub(super) async fn settle(&mut self) -> Result<(), NotDurable> {
+        let Some(oldest) = self.waiting.front_mut() else {
+            return std::future::pending().await;
+        };
+        (&mut oldest.durable).await.map_err(|_| NotDurable)?;
+        self.ready.push_back(oldest.packet);
+        self.waiting.pop_front();
+        Ok(())
+    }
+
+    /// Hands over what is ready, as far as the client takes it without waiting.
+    pub(super) fn flush(&mut self, client: &AsyncClient) {
+        let mut publish = Publish::new("", QoS::AtLeastOnce, Vec::new());
+        while let Some(packet) = self.ready.front() {
+            publish.pkid = *packet;
+            if client.try_ack(&publish).is_err() {
+                break;
+            }
+            self.ready.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owed(epoch: u64, packet: u16) -> (oneshot::Sender<()>, Owed) {
+        let (sender, durable) = oneshot::channel();
+        let owed = Owed {
+            epoch,
+            packet,
+            durable,
+        };
+        (sender, owed)
+    }
+
+    #[tokio::test]
+    async fn acknowledgements_leave_in_order_and_only_on_their_own_connection() {
+        let mut acks = Acks::default();
+        let first = acks.begin();
+        let (one, owed_one) = owed(first, 1);
+        let (two, owed_two) = owed(first, 2);
+        acks.push(owed_one);
+        acks.push(owed_two);
+        two.send(()).unwrap();
+        let early = tokio::time::timeout(std::time::Duration::from_millis(1), acks.settle());
+        assert!(early.await.is_err(), "the second waits for the first");
+        one.send(()).unwrap();
+        assert_eq!(acks.settle().await, Ok(()));
+        assert_eq!(acks.settle().await, Ok(()));
+        assert_eq!(acks.ready, [1, 2]);
+
+        assert!(acks.end());
+        let (_late, owed_late) = owed(first, 3);
+        acks.push(owed_late);
+        let second = acks.begin();
+        assert!(acks.ready.is_empty());
+        let (_late, owed_late) = owed(first, 3);
+        acks.push(owed_late);
+        assert!(acks.waiting.is_empty());
+        let (lost, owed_lost) = owed(second, 1);
+        acks.push(owed_lost);
+        drop(lost);
+        assert_eq!(acks.settle().await, Err(NotDurable));
+    }
+}

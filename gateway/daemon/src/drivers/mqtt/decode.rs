@@ -1,0 +1,208 @@
+//! From a message to what the engine takes. What cannot be decoded is kept raw with a reason;
+//! a message's own time is only believed when it is near the gateway's.
+
+use super::topics::{Target, Topics};
+use crate::drivers::Device;
+use zhiban_core::profile::decode::{Decoder, Message};
+use zhiban_core::profile::{Availability, PointRow};
+use zhiban_core::{
+    AssetId, Duration, Input, LinkState, PointId, Quality, QualityReason, Sample, SampleBatch,
+    Timestamp,
+};
+
+/// A device's clock may be behind by so much: a message may have waited for hours.
+const MOST_PAST: Duration = Duration::from_secs(24 * 3600);
+/// A device's clock may be ahead by so much.
+const MOST_FUTURE: Duration = Duration::from_secs(300);
+
+/// A message as the broker gave it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Raw<'m> {
+    /// Its topic.
+    pub(super) topic: &'m str,
+    /// Its payload.
+    pub(super) payload: &'m [u8],
+    /// Whether the broker had kept it from earlier.
+    pub(super) retained: bool,
+    /// When it came.
+    pub(super) now: Timestamp,
+}
+
+/// What a message says.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Meaning {
+    /// For the engine.
+    pub(super) inputs: Vec<Input>,
+    /// Whether it carries its own time, so that an equal one is a copy of it.
+    pub(super) timed: bool,
+    /// Whether its own time was too far off to be believed.
+    pub(super) wrong_clock: bool,
+    /// Why it could not be decoded.
+    pub(super) problem: Option<&'static str>,
+    /// Whether no device is behind its topic.
+    pub(super) unknown: bool,
+}
+
+/// One device, ready to decode.
+struct Known {
+    asset: AssetId,
+    first_point: PointId,
+    device: Device,
+    decoders: Vec<Decoder>,
+    state: LinkState,
+}
+
+/// All devices of a link, and how their links stand.
+pub(super) struct Devices {
+    topics: Topics,
+    known: Vec<Known>,
+}
+
+impl Devices {
+    /// The devices, ready to decode.
+    pub(super) fn new(devices: Vec<Device>) -> Self {
+        let topics = Topics::new(&devices);
+        let known = devices.into_iter().map(|device| Known {
+            asset: device.asset,
+            first_point: device.first_point,
+            decoders: device
+                .profile
+                .points
+                .iter()
+                .map(PointRow::decoder)
+                .collect(),
+            state: LinkState::Unknown,
+            device,
+        });
+        Self {
+            topics,
+            known: known.collect(),
+        }
+    }
+
+    /// The topics to subscribe to.
+    pub(super) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// The broker cannot be reached: no device can.
+    pub(super) fn all_down(&mut self) -> Vec<Input> {
+        let known = self.known.iter_mut();
+        known
+            .filter_map(|known| known.set(LinkState::Down))
+            .collect()
+    }
+
+    /// Decodes a message.
+    pub(super) fn decode(&mut self, raw: Raw<'_>) -> Meaning {
+        let about = self.topics.about(raw.topic);
+        let mut meaning = Meaning {
+            unknown: about.targets.is_empty() && about.availability.is_empty(),
+            ..Meaning::default()
+        };
+        for place in about.availability {
+            if let Some(known) = self.known.get_mut(place) {
+                match known.availability(raw.payload) {
+                    Some(state) => meaning.inputs.extend(known.set(state)),
+                    None => meaning.problem = Some("neither the online nor the offline payload"),
+                }
+            }
+        }
+        let message = Message::new(raw.payload);
+        for target in about.targets {
+            if let Some(known) = self.known.get_mut(target.device) {
+                known.samples(target, &message, raw, &mut meaning);
+            }
+        }
+        meaning
+    }
+}
+
+impl Known {
+    /// A change of the link, when it is one.
+    fn set(&mut self, state: LinkState) -> Option<Input> {
+        let news = self.state != state;
+        self.state = state;
+        news.then_some(Input::Link {
+            asset: self.asset,
+            state,
+        })
+    }
+
+    fn availability(&self, payload: &[u8]) -> Option<LinkState> {
+        let settings = self.device.profile.mqtt.as_ref()?;
+        let Availability {
+            online, offline, ..
+        } = settings.availability.as_ref()?;
+        match payload.trim_ascii() {
+            payload if payload == online.as_bytes() => Some(LinkState::Up),
+            payload if payload == offline.as_bytes() => Some(LinkState::Down),
+            _ => None,
+        }
+    }
+
+    fn samples(
+        &mut self,
+        target: &Target,
+        message: &Message<'_>,
+        raw: Raw<'_>,
+        meaning: &mut Meaning,
+    ) {
+        let mut samples = Vec::with_capacity(target.rows.len());
+        for row in &target.rows {
+            let decoder = self.decoders.get(*row);
+            if let Some(reading) = decoder.and_then(|decoder| decoder.message(message)) {
+                let row = u32::try_from(*row).unwrap_or(u32::MAX);
+                samples.push(Sample {
+                    point: PointId(self.first_point.0.saturating_add(row)),
+                    value: reading.value,
+                    quality: reading.quality,
+                });
+            }
+        }
+        let undecodable = Quality::Bad(QualityReason::Undecodable);
+        if samples.is_empty() {
+            meaning.problem = Some("it speaks of none of the points of its topic");
+            return;
+        }
+        if samples.iter().all(|sample| sample.quality == undecodable) {
+            meaning.problem = Some("none of its points could be decoded");
+        }
+        let (at, retained) = self.time(message, raw, meaning);
+        if !raw.retained {
+            meaning.inputs.extend(self.set(LinkState::Up));
+        }
+        meaning.inputs.push(Input::Samples(SampleBatch {
+            asset: self.asset,
+            at,
+            samples,
+            retained,
+        }));
+    }
+
+    /// When the values were acquired, and whether that may have been long ago.
+    fn time(
+        &self,
+        message: &Message<'_>,
+        raw: Raw<'_>,
+        meaning: &mut Meaning,
+    ) -> (Timestamp, bool) {
+        let settings = self.device.profile.mqtt.as_ref();
+        let field = settings.and_then(|mqtt| mqtt.time.as_ref());
+        let Some(own) = field.and_then(|field| field.read(message)) else {
+            return (raw.now, raw.retained);
+        };
+        meaning.timed = true;
+        if raw.now.since(own) > MOST_PAST || own.since(raw.now) > MOST_FUTURE {
+            meaning.wrong_clock = true;
+            return (raw.now, raw.retained);
+        }
+        // A kept message is as good as a new one while the next one is not overdue.
+        let period = settings.map_or(Duration::ZERO, |mqtt| mqtt.period);
+        let fresh = raw.now.since(own).millis() <= period.millis().saturating_mul(3);
+        (own, raw.retained && !fresh)
+    }
+}
+
+#[cfg(test)]
+mod tests;

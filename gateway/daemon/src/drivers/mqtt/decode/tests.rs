@@ -1,0 +1,190 @@
+//! Messages of every kind, decoded; devices from a profile as a file would hold it.
+
+use super::*;
+use std::sync::Arc;
+use zhiban_core::Value;
+
+const PROFILE: &str = r#"
+id = "test"
+class = "pump"
+title = { zh = "泵", en = "pump" }
+trust = "bench"
+source = "test"
+[mqtt]
+period = "10s"
+time = { pointer = "/ts", format = "unix_ms" }
+availability = { topic = "{topic}/online", online = "1", offline = "0" }
+[[point]]
+point = "pressure"
+name = { zh = "压力", en = "pressure" }
+kind = "analog"
+mqtt = { topic = "{topic}/state", read = { json = "/p" } }
+[[point]]
+point = "running"
+name = { zh = "运行", en = "running" }
+kind = "flag"
+mqtt = { topic = "{topic}/state", read = { json = "/run" } }
+[[point]]
+point = "starts"
+name = { zh = "启动次数", en = "starts" }
+kind = "counter"
+mqtt = { topic = "{topic}/+/starts", read = "raw" }
+"#;
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+fn devices() -> Devices {
+    let profile = Arc::new(toml::from_str(PROFILE).unwrap());
+    let device = |number: u32, topic: &str| Device {
+        asset: AssetId(number),
+        code: format!("P{number}"),
+        profile: Arc::clone(&profile),
+        first_point: PointId(number * 10),
+        unit: 0,
+        topic: topic.to_owned(),
+    };
+    Devices::new(vec![device(1, "楼/P1"), device(2, "楼/P2")])
+}
+
+fn raw<'m>(topic: &'m str, payload: &'m str) -> Raw<'m> {
+    Raw {
+        topic,
+        payload: payload.as_bytes(),
+        retained: false,
+        now: NOW,
+    }
+}
+
+fn link(asset: u32, state: LinkState) -> Input {
+    Input::Link {
+        asset: AssetId(asset),
+        state,
+    }
+}
+
+fn batch(meaning: &Meaning) -> &SampleBatch {
+    let batches = meaning.inputs.iter().filter_map(|input| match input {
+        Input::Samples(batch) => Some(batch),
+        Input::Link { .. } | Input::Command(_) | Input::Tick => None,
+    });
+    let [batch] = batches.collect::<Vec<_>>()[..] else {
+        panic!("{meaning:?}");
+    };
+    batch
+}
+
+#[test]
+fn a_message_is_decoded_for_the_device_of_its_topic_and_only_for_what_it_holds() {
+    let mut devices = devices();
+    let meaning = devices.decode(raw("楼/P2/state", r#"{"p": 3.5}"#));
+    assert_eq!(meaning.inputs.first(), Some(&link(2, LinkState::Up)));
+    let batch = batch(&meaning);
+    assert_eq!(
+        (batch.asset, batch.at, batch.retained),
+        (AssetId(2), NOW, false)
+    );
+    assert_eq!(batch.samples.len(), 1);
+    assert_eq!(batch.samples[0].point, PointId(20));
+    assert_eq!(batch.samples[0].value, Some(Value::Number(3.5)));
+    assert!(!meaning.timed);
+    let again = devices.decode(raw("楼/P2/a/starts", "12"));
+    assert_eq!(again.inputs.len(), 1, "the link is up already");
+}
+
+#[test]
+fn its_own_time_is_taken_while_it_is_near() {
+    let mut devices = devices();
+    for (millis, believed) in [
+        (-1000, true),
+        (-23 * 3_600_000, true),
+        (-25 * 3_600_000, false),
+        (299_000, true),
+        (301_000, false),
+    ] {
+        let at = NOW.0 + millis;
+        let payload = format!(r#"{{"p": 1, "ts": {at}}}"#);
+        let meaning = devices.decode(raw("楼/P1/state", &payload));
+        assert!(meaning.timed);
+        assert_eq!(meaning.wrong_clock, !believed, "{millis}");
+        let expected = if believed { Timestamp(at) } else { NOW };
+        assert_eq!(batch(&meaning).at, expected, "{millis}");
+    }
+}
+
+#[test]
+fn what_the_broker_kept_is_marked_unless_it_is_still_fresh() {
+    let mut devices = devices();
+    for (ts, marked) in [
+        ("null", true),
+        ("1799999999000", false),
+        ("1799999900000", true),
+    ] {
+        let payload = format!(r#"{{"p": 1, "ts": {ts}}}"#);
+        let kept = Raw {
+            retained: true,
+            ..raw("楼/P1/state", &payload)
+        };
+        let meaning = devices.decode(kept);
+        assert_eq!(batch(&meaning).retained, marked, "{ts}");
+        assert_eq!(
+            meaning.inputs.len(),
+            1,
+            "it does not say that the device is there"
+        );
+    }
+}
+
+#[test]
+fn availability_says_who_is_there() {
+    let mut devices = devices();
+    let mut tell = |payload| {
+        let kept = Raw {
+            retained: true,
+            ..raw("楼/P1/online", payload)
+        };
+        devices.decode(kept)
+    };
+    assert_eq!(tell("1").inputs, [link(1, LinkState::Up)]);
+    assert_eq!(tell("1\n").inputs, []);
+    assert_eq!(tell("0").inputs, [link(1, LinkState::Down)]);
+    let odd = tell("perhaps");
+    assert_eq!(odd.inputs, []);
+    assert!(odd.problem.is_some());
+    assert_eq!(devices.all_down(), [link(2, LinkState::Down)]);
+}
+
+#[test]
+fn what_cannot_be_decoded_says_why() {
+    let mut devices = devices();
+    for payload in [
+        "",
+        "no JSON",
+        "{\"p\": 1",
+        "[]",
+        "{\"other\": 1}",
+        "{\"p\": {}}",
+    ] {
+        let meaning = devices.decode(raw("楼/P1/state", payload));
+        assert!(meaning.problem.is_some(), "{payload}");
+        assert!(!meaning.unknown);
+    }
+    let unknown = devices.decode(raw("elsewhere", "1"));
+    assert!(unknown.unknown && unknown.inputs.is_empty());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_survived(payload: Vec<u8>, retained: bool) {
+        let mut devices = devices();
+        for topic in ["楼/P1/state", "楼/P1/online", "楼/P1/a/starts"] {
+            let raw = Raw {
+                topic,
+                payload: &payload,
+                retained,
+                now: NOW,
+            };
+            let values = devices.decode(raw).inputs;
+            proptest::prop_assert!(values.len() <= 2);
+        }
+    }
+}

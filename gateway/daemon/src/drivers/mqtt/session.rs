@@ -1,0 +1,321 @@
+//! The talk with the broker: one task that polls and never waits to send. Each connection gets a
+//! client of its own, so that nothing a broken one left inside the library can wedge the next.
+
+use super::acks::{Acks, NotDurable, Owed};
+use super::inbox::{Inbox, Received};
+use super::tls;
+use crate::drivers::MqttLink;
+use crate::drivers::backoff::Backoff;
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, MqttOptions, NetworkOptions, Packet, Publish, QoS,
+    StateError, SubscribeFilter, SubscribeReasonCode, Transport, mqttbytes,
+};
+use secrecy::ExposeSecret;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// Requests (acknowledgements, subscriptions) that may wait inside the client.
+const REQUESTS: usize = 4096;
+/// How many filters go into one request.
+const FILTERS: usize = 50;
+const CONNECTION_TIMEOUT_SECONDS: u64 = 5;
+/// A connection on which nothing at all happens for this long is given up.
+const STUCK: Duration = Duration::from_secs(60);
+/// The broker may be away for so long before the devices count as out of reach.
+const GRACE: Duration = Duration::from_secs(3);
+/// The largest message at first: 1 MiB and its head.
+const USUAL_PACKET: usize = 1024 * 1024 + 64 * 1024;
+/// The largest that MQTT knows.
+const MOST_PACKET: usize = 268_435_455;
+/// A larger payload is not looked at, only its beginning is kept.
+const MOST_PAYLOAD: usize = 8 * 1024 * 1024;
+const KEPT: usize = 64 * 1024;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("{0}")]
+    Failed(#[from] Box<ConnectionError>),
+    #[error("nothing happened for {} s", STUCK.as_secs())]
+    Stuck,
+    #[error("the gateway is too far behind; the broker will send again")]
+    Full,
+    #[error("a message could not be stored; the broker will send it again")]
+    NotDurable,
+    #[error("encryption: {0}")]
+    Tls(#[from] tls::TlsError),
+}
+
+impl End {
+    /// The stable name, a label of the metrics.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "failed",
+            Self::Stuck => "stuck",
+            Self::Full => "full",
+            Self::NotDurable => "not_durable",
+            Self::Tls(_) => "tls",
+        }
+    }
+}
+
+/// The filters of a link.
+#[derive(Debug)]
+pub(super) struct Filters {
+    /// All.
+    pub(super) all: BTreeSet<String>,
+    /// Those whose kept messages are wanted at each connection: they say who is there.
+    pub(super) availability: BTreeSet<String>,
+}
+
+/// The talk with one broker.
+pub(super) struct Session {
+    name: String,
+    link: MqttLink,
+    filters: Filters,
+    inbox: Inbox,
+    owed: mpsc::Receiver<Owed>,
+    acks: Acks,
+    epoch: u64,
+    backoff: Backoff,
+    /// Whether the broker confirmed all filters to this process.
+    subscribed: bool,
+    /// Confirmations of all filters that are still to come.
+    unconfirmed: usize,
+    packet_limit: usize,
+    /// When the devices count as out of reach; `None` while connected or after it was said.
+    lost_at: Option<Instant>,
+    /// Why the last attempt ended, so that the log says it once.
+    trouble: Option<String>,
+}
+
+impl Session {
+    /// A talk that has not begun.
+    pub(super) fn new(
+        name: String,
+        link: MqttLink,
+        filters: Filters,
+        inbox: Inbox,
+        owed: mpsc::Receiver<Owed>,
+    ) -> Self {
+        Self {
+            name,
+            link,
+            filters,
+            inbox,
+            owed,
+            acks: Acks::default(),
+            epoch: 0,
+            backoff: Backoff::default(),
+            subscribed: false,
+            unconfirmed: 0,
+            packet_limit: USUAL_PACKET,
+            lost_at: Some(Instant::now() + GRACE),
+            trouble: None,
+        }
+    }
+
+    /// Talks for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            let end = match self.connection().await {
+                Ok(never) => match never {},
+                Err(end) => end,
+            };
+            let now = Instant::now();
+            if self.acks.end() {
+                self.lost_at = Some(now + GRACE);
+            }
+            self.unconfirmed = 0;
+            self.note(&end);
+            let next = self.backoff.failed(now);
+            while Instant::now() < next {
+                tokio::select! {
+                    () = sleep_until(next) => {}
+                    // Of the connection that is gone.
+                    Some(_) = self.owed.recv() => {}
+                    () = until(self.lost_at) => self.tell_lost(),
+                }
+            }
+        }
+    }
+
+    /// One connection, from the first attempt to its end.
+    async fn connection(&mut self) -> Result<std::convert::Infallible, End> {
+        let (client, mut events) = AsyncClient::new(self.options()?, REQUESTS);
+        let mut network = NetworkOptions::new();
+        network.set_connection_timeout(CONNECTION_TIMEOUT_SECONDS);
+        network.set_tcp_nodelay(true);
+        events.set_network_options(network);
+        loop {
+            let stuck = Instant::now() + STUCK;
+            // Polled to its end: a poll that is dropped half-way could lose what it held.
+            let mut polling = Box::pin(events.poll());
+            let event = loop {
+                tokio::select! {
+                    event = &mut polling => break event.map_err(Box::new)?,
+                    Some(owed) = self.owed.recv() => self.acks.push(owed),
+                    settled = self.acks.settle() => match settled {
+                        Ok(()) => self.acks.flush(&client),
+                        Err(NotDurable) => return Err(End::NotDurable),
+                    },
+                    () = sleep_until(stuck) => return Err(End::Stuck),
+                    () = until(self.lost_at) => self.tell_lost(),
+                }
+            };
+            drop(polling);
+            if let Event::Incoming(packet) = event {
+                self.take(packet, &client)?;
+            }
+            self.acks.flush(&client);
+        }
+    }
+
+    fn options(&self) -> Result<MqttOptions, tls::TlsError> {
+        let link = &self.link;
+        let mut options = MqttOptions::new(&link.client_id, &link.host, link.port);
+        let keep_alive = link.keep_alive.to_std();
+        options
+            .set_keep_alive(keep_alive.clamp(Duration::from_secs(1), Duration::from_secs(3600)))
+            .set_clean_session(false)
+            .set_manual_acks(true)
+            .set_max_packet_size(self.packet_limit, self.packet_limit);
+        if let Some((user, password)) = &link.credentials {
+            options.set_credentials(user, password.expose_secret());
+        }
+        if let Some(settings) = &link.tls {
+            let config = tls::config(settings)?;
+            options.set_transport(Transport::tls_with_config(config.into()));
+        }
+        Ok(options)
+    }
+
+    fn take(&mut self, packet: Packet, client: &AsyncClient) -> Result<(), End> {
+        if let Packet::Publish(publish) = packet {
+            return self.received(publish);
+        }
+        if let Packet::ConnAck(welcome) = packet {
+            self.epoch = self.acks.begin();
+            self.lost_at = None;
+            self.subscribe(client, welcome.session_present);
+            tracing::info!(
+                link = %self.name, session_present = welcome.session_present, "connected"
+            );
+            self.trouble = None;
+        } else if let Packet::SubAck(confirmed) = packet {
+            self.confirmed(&confirmed.return_codes);
+        }
+        Ok(())
+    }
+
+    /// A session that the broker kept still has its filters, unless they changed since this
+    /// process began; the kept messages about availability are asked for each time.
+    fn subscribe(&mut self, client: &AsyncClient, session_present: bool) {
+        let known = session_present && self.subscribed;
+        let wanted = match known {
+            true => &self.filters.availability,
+            false => &self.filters.all,
+        };
+        let filters: Vec<SubscribeFilter> = wanted
+            .iter()
+            .map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce))
+            .collect();
+        self.subscribed = known;
+        self.unconfirmed = 0;
+        for some in filters.chunks(FILTERS) {
+            match client.try_subscribe_many(some.iter().cloned()) {
+                Ok(()) => self.unconfirmed += 1,
+                Err(_) => tracing::error!(link = %self.name, "a topic filter is not valid"),
+            }
+        }
+    }
+
+    fn confirmed(&mut self, codes: &[SubscribeReasonCode]) {
+        if codes.contains(&SubscribeReasonCode::Failure) {
+            // Not confirmed: it is asked for again at the next connection.
+            tracing::error!(link = %self.name, "the broker refused a topic filter");
+            self.unconfirmed = usize::MAX;
+        }
+        if self.unconfirmed != usize::MAX {
+            self.unconfirmed = self.unconfirmed.saturating_sub(1);
+            self.subscribed |= self.unconfirmed == 0;
+        }
+    }
+
+    fn received(&mut self, publish: Publish) -> Result<(), End> {
+        let owes = publish.qos != QoS::AtMostOnce;
+        let oversize = publish.payload.len() > MOST_PAYLOAD;
+        let payload = match publish.payload.get(..KEPT) {
+            Some(start) if oversize => bytes::Bytes::copy_from_slice(start),
+            Some(_) | None => publish.payload,
+        };
+        let pushed = self.inbox.push(Received {
+            epoch: self.epoch,
+            packet: owes.then_some(publish.pkid),
+            retained: publish.retain,
+            repeated: publish.dup,
+            oversize,
+            topic: publish.topic,
+            payload,
+        });
+        match pushed {
+            Ok(()) => Ok(()),
+            // Unacknowledged, the broker keeps it: without a connection it also stops sending.
+            Err(_) if owes => Err(End::Full),
+            Err(_) => {
+                self.count("zhiban_mqtt_dropped_total", "full");
+                Ok(())
+            }
+        }
+    }
+
+    /// Counts an end, and logs it when it is a new kind of trouble.
+    fn note(&mut self, end: &End) {
+        self.count("zhiban_mqtt_disconnects_total", end.kind());
+        if let End::Failed(error) = end
+            && let Some(size) = too_large(error)
+        {
+            // The broker sends it again, so it must be let in to be put aside.
+            self.packet_limit = size.saturating_add(1024).clamp(USUAL_PACKET, MOST_PACKET);
+            tracing::warn!(link = %self.name, size, "a very large message; the limit is raised");
+        }
+        let trouble = end.to_string();
+        if self.trouble.as_ref() != Some(&trouble) {
+            tracing::warn!(link = %self.name, "no connection: {trouble}");
+            self.trouble = Some(trouble);
+        }
+    }
+
+    fn tell_lost(&mut self) {
+        // Without room the news waits; the devices' silence makes them stale meanwhile.
+        self.lost_at = match self.inbox.lost() {
+            Ok(()) => None,
+            Err(_) => Some(Instant::now() + GRACE),
+        };
+    }
+
+    fn count(&self, name: &'static str, kind: &'static str) {
+        let labels = [("link", self.name.clone()), ("kind", kind.to_owned())];
+        metrics::counter!(name, &labels).increment(1);
+    }
+}
+
+/// The size of a packet that was refused for it.
+fn too_large(error: &ConnectionError) -> Option<usize> {
+    if let ConnectionError::MqttState(StateError::Deserialization(
+        mqttbytes::Error::PayloadSizeLimitExceeded(size),
+    )) = error
+    {
+        return Some(*size);
+    }
+    None
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
