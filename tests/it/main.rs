@@ -7,6 +7,7 @@
 
 mod deploy;
 mod modbus;
+mod mqtt;
 mod profiles;
 mod support;
 mod support_works;

@@ -20,6 +20,16 @@ pub(crate) struct Mosquitto {
 impl Mosquitto {
     /// Starts a broker of the test's own, or `None` where none is installed.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with("").await
+    }
+
+    /// Starts one that loses nothing when it is killed, for the price of a few hundred messages
+    /// a second.
+    pub(crate) async fn start_saving_each_change() -> Option<Self> {
+        Self::start_with("autosave_on_changes true\nautosave_interval 1\n").await
+    }
+
+    async fn start_with(more: &str) -> Option<Self> {
         let program = require(Peer::Mosquitto)?;
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -32,7 +42,8 @@ impl Mosquitto {
              persistence_location {}/\n\
              max_queued_messages 0\n\
              max_inflight_messages 200\n\
-             set_tcp_nodelay true\n",
+             set_tcp_nodelay true\n\
+             {more}",
             folder.path().display()
         );
         std::fs::write(folder.path().join("mosquitto.conf"), conf).unwrap();
