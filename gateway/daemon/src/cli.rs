@@ -6,6 +6,8 @@ pub mod demo;
 pub mod health;
 pub mod run;
 pub mod simulate;
+pub mod token;
+pub mod user;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -41,6 +43,10 @@ pub enum Command {
     Run(run::Args),
     /// Serves the virtual building alone.
     Simulate(simulate::Args),
+    /// Makes and changes accounts.
+    User(user::Args),
+    /// Makes and revokes API tokens.
+    Token(token::Args),
     /// Asks a running gateway whether it works; for container health checks.
     Health(health::Args),
 }
@@ -55,6 +61,8 @@ impl Cli {
             Command::Demo(args) => demo::run(args).await,
             Command::Run(args) => run::run(args).await,
             Command::Simulate(args) => simulate::run(args).await,
+            Command::User(args) => user::run(args).await,
+            Command::Token(args) => token::run(args).await,
             Command::Health(args) => health::run(args).await,
         }
     }
