@@ -226,11 +226,8 @@ fn start_drivers(
         let Some(link) = loaded.config.links.get(name) else {
             continue;
         };
-        let Ok(spec) =
-            link_spec(link, &loaded.config.site.code).with_context(|| format!("link \"{name}\""))
-        else {
-            continue;
-        };
+        let spec = link_spec(link, &loaded.config.site.code)
+            .with_context(|| format!("link \"{name}\""))?;
         let context = DriverContext {
             link: name.clone(),
             engine: engine.clone(),
@@ -245,8 +242,8 @@ fn link_spec(link: &LinkConfig, site: &str) -> Result<LinkSpec> {
     if let Some(modbus) = link.modbus() {
         return Ok(LinkSpec::Modbus(modbus));
     }
-    let _mqtt = link.mqtt(site).context("the link is of no known kind")??;
-    anyhow::bail!("no mqtt")
+    let mqtt = link.mqtt(site).context("the link is of no known kind")??;
+    Ok(LinkSpec::Mqtt(mqtt))
 }
 
 /// Decisions of people share the engine's queue with everything else.
