@@ -6,6 +6,7 @@
 )]
 
 mod deploy;
+mod config;
 mod modbus;
 mod mqtt;
 mod profiles;

@@ -15,7 +15,7 @@ mod sections;
 mod source;
 
 pub use fault::{Fault, Severity};
-pub use library::{Library, check_profile};
+pub use library::{Library, check_profile, check_profile_text};
 pub use links::{LinkConfig, ModbusRtuOverTcpConfig, ModbusTcpConfig, MqttConfig, MqttTlsConfig};
 pub use notify::{
     ChannelConfig, ChannelKind, EmailConfig, EmailTls, NotifyConfig, RotaConfig, WebhookConfig,
@@ -109,6 +109,7 @@ impl Config {
         check::check(&config, &library, &document, &mut faults);
         faults.sort_by(Fault::place_order);
         if faults.iter().any(Fault::is_error) {
+            faults.retain(|fault| fault.severity != Severity::Info);
             return Err(faults);
         }
         let (model, devices) = build::build(&config, &library)

@@ -33,6 +33,8 @@ pub struct Library {
     pub profiles: BTreeMap<String, Arc<Profile>>,
     /// Where each profile was read.
     pub places: BTreeMap<String, PathBuf>,
+    /// The ids of profiles that were left out for their faults.
+    pub faulty: BTreeSet<String>,
     /// The rules, by class.
     pub rules: BTreeMap<String, Vec<Arc<AlarmRule>>>,
 }
@@ -89,10 +91,13 @@ impl Library {
 
     fn add_profile(&mut self, file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
         let before = faults.len();
-        let profile = read_profile(file, text, faults)?;
+        let profile = read_profile(file, text, faults);
         if faults.len() > before {
+            let stem = file.file_stem().and_then(|stem| stem.to_str());
+            self.faulty.extend(stem.map(str::to_owned));
             return None;
         }
+        let profile = profile?;
         let id = profile.id.clone();
         self.places.insert(id.clone(), file.to_owned());
         self.profiles.insert(id.clone(), Arc::new(profile));
@@ -117,8 +122,19 @@ impl Library {
 /// # Errors
 /// Every fault of the file.
 pub fn check_profile(path: &Path) -> Result<Profile, Vec<Fault>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => check_profile_text(path, &text),
+        Err(error) => Err(vec![Fault::unreadable(path, &error)]),
+    }
+}
+
+/// Reads and checks a text as if it stood in the profile file `path`.
+///
+/// # Errors
+/// Every fault of the text.
+pub fn check_profile_text(path: &Path, text: &str) -> Result<Profile, Vec<Fault>> {
     let mut faults = Vec::new();
-    let profile = text(path, &mut faults).and_then(|text| read_profile(path, &text, &mut faults));
+    let profile = read_profile(path, text, &mut faults);
     faults.sort_by(Fault::place_order);
     match profile {
         Some(profile) if faults.is_empty() => Ok(profile),
@@ -129,6 +145,9 @@ pub fn check_profile(path: &Path) -> Result<Profile, Vec<Fault>> {
 fn read_profile(file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<Profile> {
     let (mut profile, document) = source::read::<Profile>(file, text, faults)?;
     profile.share_meanings();
+    if document.is_distorted() {
+        return Some(profile);
+    }
     for fault in zhiban_core::profile::check::check(&profile) {
         faults.push(document.fault(&fault.path, fault.what, fault.remedy));
     }

@@ -5,6 +5,7 @@
 
 use super::fault::{Fault, Severity};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -13,11 +14,18 @@ use toml::de::{DeTable, DeValue, Deserializer};
 /// More faults than anybody reads; beyond it a file is given up.
 const MOST_FAULTS: usize = 100;
 
+/// What the parser says of a key given twice, and of a choice that is none.
+const TWICE: &str = "duplicate key";
+const CHOOSE: &str = "wanted exactly 1 element";
+
 /// A TOML file with the places of its entries.
 pub(crate) struct Document<'t> {
     file: PathBuf,
     text: &'t str,
     table: Spanned<DeTable<'t>>,
+    /// How many entries each table and list at the root had before any was left out.
+    counts: BTreeMap<String, usize>,
+    distorted: bool,
 }
 
 /// Reads `text`, as if it stood in `file`. Every fault goes to `faults`; `None` when too little is
@@ -31,12 +39,18 @@ pub(crate) fn read<'t, T: DeserializeOwned>(
     let mut document = Document {
         file: file.to_owned(),
         text,
+        counts: counts(table.get_ref()),
         table,
+        distorted: false,
     };
     for error in &errors {
         let (what, remedy) = explain(error.message());
         let span = error.span().unwrap_or(0..0);
         faults.push(document.fault_at(span, what, remedy));
+    }
+    // After a fault of TOML itself the rest is guesswork; a key given twice is not.
+    if errors.iter().any(|error| error.message() != TWICE) {
+        return None;
     }
     let mut left_out: Vec<(Range<usize>, String)> = Vec::new();
     for _ in 0..MOST_FAULTS {
@@ -44,23 +58,48 @@ pub(crate) fn read<'t, T: DeserializeOwned>(
             Ok(value) => return Some((value, document)),
             Err(error) => error,
         };
-        let span = error.span().unwrap_or(0..0);
-        let missing = quoted_after(error.message(), "missing field ");
-        let caused = missing.is_some_and(|key| {
-            let entry = (span.clone(), key.to_owned());
-            left_out.contains(&entry)
-        });
+        let (span, message) = (error.span().unwrap_or(0..0), error.message());
+        let caused = match quoted_after(message, "missing field ") {
+            Some(key) => left_out.contains(&(span.clone(), key.to_owned())),
+            None if message.starts_with(CHOOSE) => left_out.iter().any(|(at, _)| *at == span),
+            None => false,
+        };
         if !caused {
-            let (what, remedy) = explain(error.message());
+            let (what, remedy) = explain(message);
             faults.push(document.fault_at(span.clone(), what, remedy));
         }
+        document.distorted |= !message.starts_with("unknown field ");
         let root = document.table.span();
-        left_out.push(leave_out_of_table(document.table.get_mut(), &root, &span)?);
+        let table = document.table.get_mut();
+        left_out.push(leave_out_of_table(table, &root, &span)?);
     }
     None
 }
 
+fn counts(table: &DeTable<'_>) -> BTreeMap<String, usize> {
+    let count = |value: &DeValue<'_>| {
+        let table = value.as_table().map(|table| table.len());
+        table
+            .or(value.as_array().map(|list| list.len()))
+            .unwrap_or(1)
+    };
+    table
+        .iter()
+        .map(|(key, value)| (key.get_ref().clone().into_owned(), count(value.get_ref())))
+        .collect()
+}
+
 impl Document<'_> {
+    /// Whether entries of a known name had to be left out, so that what is missing may be their doing.
+    pub(crate) fn is_distorted(&self) -> bool {
+        self.distorted
+    }
+
+    /// Whether something of a table or list at the root had to be left out.
+    pub(crate) fn lost(&self, key: &str) -> bool {
+        counts(self.table.get_ref()).get(key) != self.counts.get(key)
+    }
+
     /// A fault of the entry at `path`, keys and positions from the root; of the nearest one
     /// around it when there is no such entry.
     pub(crate) fn fault(
@@ -213,7 +252,11 @@ fn explain(message: &str) -> (String, String) {
             remedy.to_owned(),
         );
     }
-    if message == "duplicate key" {
+    if message.starts_with(CHOOSE) {
+        let what = "exactly one kind must be chosen here";
+        return (what.to_owned(), "keep one key, or add one".to_owned());
+    }
+    if message == TWICE {
         let remedy = "keep one, or give the other its own name";
         return ("this key is given twice".to_owned(), remedy.to_owned());
     }
@@ -246,10 +289,13 @@ fn choice(message: &str, wrong: &str) -> String {
 /// The name that a wrong one was probably meant to be: at most two letters away.
 pub(crate) fn nearest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     names
-        .map(|name| (distance(wrong, name), name))
+        .map(|name| {
+            let begins_otherwise = name.chars().next() != wrong.chars().next();
+            (distance(wrong, name), begins_otherwise, name)
+        })
         .min()
-        .filter(|(steps, name)| *steps <= 2 && *steps < name.chars().count())
-        .map(|(_, name)| name)
+        .filter(|(steps, _, name)| *steps <= 2 && *steps < name.chars().count())
+        .map(|(_, _, name)| name)
 }
 
 /// How many letters must be put in, taken out or changed to make one word of the other.
@@ -275,7 +321,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 fn plain_type(wanted: &str) -> String {
     match wanted {
-        "a string" | "string" => "a text in quotes".to_owned(),
+        "a string" | "string" | "path string" => "a text in quotes".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "u8" => "a whole number from 0 to 255".to_owned(),
         "u16" => "a whole number from 0 to 65535".to_owned(),

@@ -46,6 +46,9 @@ fn class_of(
         }
         (Some(code), None) => {
             let Some(asset) = config.assets.iter().find(|one| one.code == *code) else {
+                if at.document.lost("asset") {
+                    return None;
+                }
                 let what = format!("asset \"{code}\" does not exist");
                 let known = config.assets.iter().map(|one| one.code.as_str());
                 at.error("asset", what, instead(code, known));

@@ -40,7 +40,7 @@ pub(super) fn assets(config: &Config, library: &Library, at: &mut Place<'_, '_>)
             at.within(index, |at| {
                 identity(config, asset, &mut taken, at);
                 let profile = library.profiles.get(&asset.profile);
-                if profile.is_none() {
+                if profile.is_none() && !library.faulty.contains(&asset.profile) {
                     let what = format!("profile \"{}\" does not exist", asset.profile);
                     let known = library.profiles.keys().map(String::as_str);
                     at.error("profile", what, instead(&asset.profile, known));
@@ -49,6 +49,7 @@ pub(super) fn assets(config: &Config, library: &Library, at: &mut Place<'_, '_>)
                     Some(link) => {
                         place(asset, link, profile.map(|one| &**one), &mut taken, at);
                     }
+                    None if at.document.lost("link") => {}
                     None => {
                         let what = format!("link \"{}\" does not exist", asset.link);
                         let known = config.links.keys().map(String::as_str);
@@ -85,6 +86,7 @@ fn identity<'c>(
     let known = || config.locations.iter().map(|one| one.code.as_str());
     if let Some(location) = asset.location.as_deref()
         && !known().any(|code| code == location)
+        && !at.document.lost("location")
     {
         let what = format!("location \"{location}\" does not exist");
         at.error("location", what, instead(location, known()));
@@ -210,14 +212,12 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
         let missing: Vec<String> = library
             .rules_of(&profile.class)
             .iter()
-            .filter_map(|rule| {
-                let point = missing_point(rule, profile)?;
-                Some(format!("{} ({point})", rule.id))
-            })
+            .filter(|rule| missing_point(rule, profile).is_some())
+            .map(|rule| rule.id.clone())
             .collect();
         if !missing.is_empty() {
             let what = format!(
-                "profile \"{}\" lacks the points of some rules, which are not used: {}",
+                "profile \"{}\" has not the points of some rules, which are not used: {}",
                 asset.profile,
                 missing.join(", ")
             );

@@ -60,7 +60,7 @@ pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
     let mut clients = BTreeMap::new();
     at.within("link", |at| {
         for (name, link) in &config.links {
-            if !used.contains(name.as_str()) {
+            if !used.contains(name.as_str()) && !at.document.lost("asset") {
                 let what = format!("no asset is on link \"{name}\"");
                 at.add(Severity::Warning, name, what, "take it out, or add assets");
             }

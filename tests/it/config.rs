@@ -1,0 +1,260 @@
+//! Holds the configuration to its word: the shipped files load and are complete, the schemas are
+//! those of the types, and every kind of wrong file is refused with a place and a remedy.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use zhiban::config::{Config, Fault, schema};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn print(faults: &[Fault]) -> String {
+    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n") + "\n"
+}
+
+/// With `UPDATE=1` what is expected is written, else it is compared.
+fn hold(path: &Path, found: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(expected, found, "{}", path.display());
+}
+
+#[test]
+fn shipped_files_load_as_they_stand() {
+    for (file, assets) in [("config/gateway.toml", 1), ("config/demo.toml", 12)] {
+        let loaded = Config::load(&root().join(file));
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{}", print(&faults)));
+        assert_eq!(loaded.model.assets.len(), assets, "{file}");
+    }
+}
+
+#[test]
+fn the_demo_reads_every_device_of_the_virtual_building() {
+    let loaded = Config::load(&root().join("config/demo.toml")).unwrap();
+    let codes = |link: &str| -> Vec<_> {
+        let devices = loaded.devices[link].iter();
+        devices.map(|device| device.code.as_str()).collect()
+    };
+    let plant = ["A1", "A2", "A3", "A4", "A5", "A6", "FP1", "FPU1"];
+    assert_eq!(codes("plant"), plant);
+    assert_eq!(codes("broker"), ["BW1", "SP1", "SP2", "TK1"]);
+    for devices in loaded.devices.values() {
+        for device in devices {
+            let first = loaded.model.point(device.first_point);
+            assert_eq!(first.asset, device.asset);
+            assert_eq!(*first.point, *device.profile.points[0].point);
+        }
+    }
+    for asset in &loaded.model.assets {
+        assert!(!asset.rules.is_empty(), "{} has no rules", asset.code);
+    }
+}
+
+/// The file with every option taken into use, and the files it names.
+fn with_every_option() -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    for name in ["secrets", "tls"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    for name in [
+        "secrets/influxdb-token",
+        "secrets/mqtt-password",
+        "secrets/smtp-password",
+        "secrets/webhook",
+        "tls/cert.pem",
+        "tls/key.pem",
+        "tls/ca.pem",
+    ] {
+        std::fs::write(folder.path().join(name), "content\n").unwrap();
+    }
+    let is_option = |line: &&str| {
+        let rest = line.strip_prefix('#').unwrap_or_default();
+        rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase())
+    };
+    let lines = text("config/gateway.toml");
+    let lines: Vec<_> = lines
+        .lines()
+        .map(|line| {
+            if is_option(&line) {
+                line.trim_start_matches('#')
+            } else {
+                line
+            }
+        })
+        .collect();
+    (folder, lines.join("\n"))
+}
+
+#[test]
+fn every_option_of_the_shipped_file_can_be_used() {
+    let (folder, text) = with_every_option();
+    let file = folder.path().join("gateway.toml");
+    let loaded = Config::parse(&file, &text).unwrap_or_else(|faults| panic!("{}", print(&faults)));
+    assert!(loaded.config.influxdb.unwrap().token().is_ok());
+    assert_eq!(loaded.config.notify.channels.len(), 2);
+    assert_eq!(loaded.config.links.len(), 3);
+    assert_eq!(loaded.model.rota.len(), 2);
+    let data_dir = loaded.config.storage.data_dir;
+    assert_eq!(data_dir, folder.path().join("data"), "relative to the file");
+}
+
+#[test]
+fn the_shipped_file_names_every_option() {
+    let (_, schema) = schema::all().into_iter().next().unwrap();
+    let mut keys = BTreeSet::new();
+    collect_keys(&serde_json::from_str(&schema).unwrap(), &mut keys);
+    assert!(keys.len() > 50, "{keys:?}");
+    let text = text("config/gateway.toml");
+    let words: BTreeSet<_> = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    let other_place = ["password_env", "token_env", "secret_env"];
+    for key in keys {
+        let said = words.contains(key.as_str()) || other_place.contains(&key.as_str());
+        assert!(said, "config/gateway.toml says nothing of {key}");
+    }
+}
+
+fn collect_keys(schema: &Value, keys: &mut BTreeSet<String>) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        keys.extend(properties.keys().cloned());
+    }
+    match schema {
+        Value::Object(map) => map.values().for_each(|value| collect_keys(value, keys)),
+        Value::Array(list) => list.iter().for_each(|value| collect_keys(value, keys)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn schemas_are_those_of_the_types() {
+    for (name, schema) in schema::all() {
+        hold(&root().join("config/schema").join(name), &schema);
+    }
+}
+
+#[test]
+fn every_bad_file_is_refused_with_place_and_remedy() {
+    let folder = root().join("tests/it/config/bad");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|kind| kind != "toml") {
+            continue;
+        }
+        count += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = Path::new(path.file_name().unwrap());
+        let faults = if text.contains("[[point]]") {
+            zhiban::config::check_profile_text(name, &text).unwrap_err()
+        } else {
+            Config::parse(name, &text).unwrap_err()
+        };
+        assert!(faults.iter().any(Fault::is_error), "{}", path.display());
+        for fault in &faults {
+            assert!(!fault.what.is_empty(), "{fault}");
+            assert!(!fault.is_error() || !fault.remedy.is_empty(), "{fault}");
+        }
+        hold(&path.with_extension("expected"), &print(&faults));
+    }
+    assert!(count >= 12, "{count} files");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_clear_sentence() {
+    let faults = Config::load(Path::new("/nowhere/gateway.toml")).unwrap_err();
+    let found = print(&faults);
+    assert!(
+        found.starts_with("/nowhere/gateway.toml: the file cannot be read"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_secret_file_must_be_readable_and_should_be_private() {
+    let (folder, text) = with_every_option();
+    let file = folder.path().join("gateway.toml");
+    std::fs::remove_file(folder.path().join("secrets/influxdb-token")).unwrap();
+    std::fs::write(folder.path().join("secrets/webhook"), "\n").unwrap();
+    let found = print(&Config::parse(&file, &text).unwrap_err());
+    assert!(found.contains("influxdb-token cannot be read"), "{found}");
+    assert!(found.contains("secrets/webhook is empty"), "{found}");
+    assert!(
+        found.contains("warning: everybody on this machine can read"),
+        "{found}"
+    );
+    assert!(!found.contains("content"), "a secret is told: {found}");
+}
+
+#[test]
+fn own_profiles_and_rules_go_before_those_that_come_along() {
+    let folder = TempDir::new().unwrap();
+    let write = |path: &str, text: String| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let profile = text("config/profiles/tank/virtual-tank.toml");
+    let profile = profile.replace("虚拟楼宇屋顶水箱", "我的水箱");
+    write("profiles/tank/virtual-tank.toml", profile);
+    let rules = text("config/alarms/tank.toml").replace("id = \"frost\"", "id = \"cold\"");
+    write("alarms/tank.toml", rules);
+    let loaded = Config::parse(&folder.path().join("demo.toml"), &text("config/demo.toml"));
+    let loaded = loaded.unwrap_or_else(|faults| panic!("{}", print(&faults)));
+    let tank = loaded.model.asset_by_code("TK1").unwrap();
+    assert!(loaded.model.rule_by_name(tank, "cold").is_some());
+    assert!(loaded.model.rule_by_name(tank, "frost").is_none());
+    let device = loaded.devices["broker"].last().unwrap();
+    assert_eq!(device.profile.title.zh, "我的水箱");
+}
+
+#[test]
+fn a_site_changes_rules_for_a_class_and_then_for_an_asset() {
+    let changes = r#"
+        [[alarm]]
+        class = "elevator"
+        rule = "machine_room_hot"
+        priority = 4
+        above = 45.0
+
+        [[alarm]]
+        asset = "A2"
+        rule = "machine_room_hot"
+        on_delay = "5m"
+
+        [[alarm]]
+        asset = "A3"
+        rule = "machine_room_hot"
+        enabled = false
+    "#;
+    let text = text("config/demo.toml") + changes;
+    let loaded = Config::parse(&root().join("config/demo.toml"), &text);
+    let model = loaded
+        .unwrap_or_else(|faults| panic!("{}", print(&faults)))
+        .model;
+    let rule = |asset: &str| {
+        let asset = model.asset_by_code(asset).unwrap();
+        let id = model.rule_by_name(asset, "machine_room_hot")?;
+        let rule = &model.rule(id).rule;
+        let when = serde_json::to_value(&rule.when).unwrap();
+        Some((
+            rule.priority.number(),
+            when["limit"]["above"].as_f64().unwrap(),
+            rule.on_delay.to_string(),
+        ))
+    };
+    assert_eq!(rule("A1"), Some((4, 45.0, "1m".to_owned())));
+    assert_eq!(rule("A2"), Some((4, 45.0, "5m".to_owned())));
+    assert_eq!(rule("A3"), None);
+}
