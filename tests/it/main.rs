@@ -5,8 +5,8 @@
     reason = "a test that cannot go on says where by its panic"
 )]
 
-mod deploy;
 mod config;
+mod deploy;
 mod modbus;
 mod mqtt;
 mod profiles;
