@@ -179,8 +179,8 @@ pub async fn start(
     };
     let (seq, grown) = watch::channel(seq);
     if let Some(influx) = options.influxdb.clone() {
-        let encoder = line_protocol::Encoder::new(&model.site.code, &dictionary);
-        let sink = influxdb::Sink::new(influx, store.clone(), encoder, health.clone(), grown)?;
+        let names = (model.site.code.as_str(), dictionary.clone());
+        let sink = influxdb::Sink::new(influx, store.clone(), names, health.clone(), grown)?;
         tracker.spawn(sink.run(stop.clone()));
     }
     let (handle, queue) = HistoryHandle::channel();

@@ -97,6 +97,13 @@ impl Dictionary {
         self.entries.get(&number)
     }
 
+    /// The numbers of the points of a name in a class of asset.
+    pub(super) fn named(&self, class: &str, point: &str) -> impl Iterator<Item = u32> {
+        let same =
+            move |(_, entry): &(&u32, &Entry)| entry.class == class && entry.point() == point;
+        self.entries.iter().filter(same).map(|(number, _)| *number)
+    }
+
     /// The number of a key.
     pub(super) fn number(&self, key: &str) -> Option<u32> {
         self.by_key.get(key).copied()

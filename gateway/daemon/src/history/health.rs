@@ -14,6 +14,8 @@ struct State {
     failing: Option<String>,
     /// What a damaged file is called now; stays until the next start.
     aside: Option<String>,
+    /// The newest row of the journal.
+    written: i64,
     influxdb: Option<Influx>,
 }
 
@@ -22,9 +24,9 @@ struct State {
 pub(super) struct Influx {
     /// What is wrong; `None` when all is well.
     pub(super) fault: Option<String>,
-    /// How many rows of the journal it has not got.
-    pub(super) rows: i64,
-    /// When the oldest of them was written, in milliseconds since 1970.
+    /// The newest row of the journal that it has.
+    pub(super) sent: i64,
+    /// When the oldest row that it has not got was written, in milliseconds since 1970.
     pub(super) oldest: Option<i64>,
 }
 
@@ -45,7 +47,8 @@ impl HistoryHealth {
             let age = influx
                 .oldest
                 .map_or(0, |oldest| (wall() - oldest).max(0) / 1000);
-            let behind = format!("{} rows behind, oldest {age} s", influx.rows);
+            let rows = (state.written - influx.sent).max(0);
+            let behind = format!("{rows} rows behind, oldest {age} s");
             let detail = match &influx.fault {
                 Some(fault) => format!("{fault}; {behind}"),
                 None => behind,
@@ -59,8 +62,15 @@ impl HistoryHealth {
         self.with(|state| state.failing = Some(why));
     }
 
-    pub(super) fn works(&self) {
-        self.with(|state| state.failing = None);
+    /// The journal goes up to this row, written at this time.
+    pub(super) fn works(&self, seq: i64, at: i64) {
+        self.with(|state| {
+            state.failing = None;
+            state.written = seq;
+            if let Some(influx) = &mut state.influxdb {
+                influx.oldest.get_or_insert(at);
+            }
+        });
     }
 
     pub(super) fn set_aside(&self, name: String) {

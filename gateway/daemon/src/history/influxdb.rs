@@ -5,9 +5,10 @@
 //! is the same point twice, so whatever is in doubt is sent again.
 
 use super::codec::Row;
+use super::dictionary::Dictionary;
 use super::health::HistoryHealth;
 use super::line_protocol::{Encoder, Lines};
-use super::store::Store;
+use super::store::{JournalRow, Store};
 use super::{HistoryError, INFLUXDB, count_dropped, wall};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -23,7 +24,8 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::Range;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,9 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 
 /// Between tries while something is wrong with the configuration.
 const HOLD: Duration = Duration::from_secs(60);
+
+/// How long a field of another type is left out before it is tried again.
+const LEFT_OUT: Duration = Duration::from_secs(3600);
 
 /// Different complaints of the server that are remembered, so that each is logged once.
 const COMPLAINTS: usize = 1000;
@@ -95,6 +100,14 @@ enum Fault {
     /// Some points cannot be taken; everything else was kept.
     #[error("{0}")]
     Partial(String),
+    /// Lines with this field cannot be taken, since the server knows it by another type.
+    #[error("field {field} of {measurement} is of another type in the bucket")]
+    Conflict {
+        /// The measurement.
+        measurement: String,
+        /// The field.
+        field: String,
+    },
 }
 
 impl From<RequestError> for Fault {
@@ -116,12 +129,27 @@ impl Fault {
         match status {
             400 if text.contains("unable to parse") => Fault::BadLine(shortened(&text)),
             413 => Fault::TooLarge,
-            422 if text.contains("partial write") => Fault::Partial(shortened(&text)),
+            422 if text.contains("partial write") => {
+                conflict(&text).unwrap_or_else(|| Fault::Partial(shortened(&text)))
+            }
             422 => Fault::BadLine(shortened(&text)),
             400 | 401 | 403 | 404 => Fault::Configuration(said),
             _ => Fault::Passing(said),
         }
     }
+}
+
+/// The field that an answer names as the one of another type.
+fn conflict(text: &str) -> Option<Fault> {
+    let json: serde_json::Value = serde_json::from_str(text).ok()?;
+    let message = json.get("message")?.as_str()?;
+    let (_, rest) = message.split_once("field type conflict: input field \"")?;
+    let (field, rest) = rest.split_once("\" on measurement \"")?;
+    let (measurement, _) = rest.split_once("\" is type")?;
+    Some(Fault::Conflict {
+        measurement: measurement.to_owned(),
+        field: field.to_owned(),
+    })
 }
 
 /// An error with what caused it.
@@ -138,6 +166,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// What the server wrote, short enough for a log.
 fn shortened(text: &str) -> String {
     text.chars().take(300).collect()
+}
+
+/// What came of lines that the server did not take as they were.
+#[derive(Debug, Default)]
+struct Leavings {
+    /// Lines that cannot be taken, each with the reason.
+    refused: Vec<(String, String)>,
+    /// Points whose fields are of another type there.
+    conflicts: BTreeSet<u32>,
 }
 
 /// How far a batch brought the cursor.
@@ -162,6 +199,12 @@ pub(super) struct Sink {
     /// Writes; on the way over a network its bodies are compressed.
     writer: Client,
     compress: bool,
+    dictionary: Arc<Dictionary>,
+    /// Points left out because the bucket knows their fields by another type, and until when.
+    left_out: BTreeSet<u32>,
+    left_out_until: Instant,
+    /// Why buckets or tasks could not be made.
+    unmade: Option<String>,
     complaints: BTreeSet<String>,
 }
 
@@ -170,7 +213,7 @@ impl Sink {
     pub(super) fn new(
         options: Options,
         store: Store,
-        encoder: Encoder,
+        (site, dictionary): (&str, Arc<Dictionary>),
         health: HistoryHealth,
         grown: watch::Receiver<i64>,
     ) -> Result<Self, HistoryError> {
@@ -187,16 +230,21 @@ impl Sink {
         if compress {
             gzip.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
+        // From now on it is asked for, even before anything was tried.
         health.influxdb(|_| {});
         Ok(Self {
             client: client(&options, HeaderMap::new())?,
             writer: client(&options, gzip)?,
             options,
             store,
-            encoder,
+            encoder: Encoder::new(site, &dictionary),
+            dictionary,
             health,
             grown,
             compress,
+            left_out: BTreeSet::new(),
+            left_out_until: Instant::now(),
+            unmade: None,
             complaints: BTreeSet::new(),
         })
     }
@@ -213,6 +261,7 @@ impl Sink {
         let mut ready = false;
         let mut wait = BACK_OFF.0;
         let mut held = false;
+        self.report(None).await;
         loop {
             if !ready {
                 match self.prepare().await {
@@ -261,18 +310,23 @@ impl Sink {
         self.grown.mark_unchanged();
     }
 
-    /// Writes on the board how it is, and in the log when that changed.
+    /// Says how it is, and in the log when that changed.
     async fn report(&self, fault: Option<&Fault>) {
-        let (rows, oldest) = self.store.db().behind(INFLUXDB).await.unwrap_or((0, None));
-        metrics::gauge!("zhiban_influxdb_rows_behind").set(rows as f64);
-        let fault = fault.map(ToString::to_string);
+        let behind = self.store.db().behind(INFLUXDB).await;
+        let fault = fault.map(|fault| match &self.unmade {
+            Some(unmade) => format!("{fault} ({unmade})"),
+            None => fault.to_string(),
+        });
         self.health.influxdb(|state| {
             match (&state.fault, &fault) {
                 (None, Some(fault)) => tracing::warn!(fault, "InfluxDB does not get telemetry"),
-                (Some(_), None) => tracing::info!(rows, "InfluxDB gets telemetry again"),
+                (Some(_), None) => tracing::info!("InfluxDB gets telemetry again"),
                 (Some(_), Some(_)) | (None, None) => {}
             }
-            (state.fault, state.rows, state.oldest) = (fault, rows, oldest);
+            state.fault = fault;
+            if let Ok(behind) = behind {
+                (state.sent, state.oldest) = behind;
+            }
         });
     }
 
@@ -288,15 +342,16 @@ impl Sink {
             self.make_task(&bucket, &fine).await
         };
         match made.await {
-            Ok(()) => Ok(()),
-            Err(passing @ Fault::Passing(_)) => Err(passing),
+            Ok(()) => self.unmade = None,
+            Err(passing @ Fault::Passing(_)) => return Err(passing),
+            // A token that only writes is a good token; the write itself says what is wrong.
             Err(refused) => {
-                // A token that only writes is a good token; the write itself says what is wrong.
                 let said = format!("buckets and tasks are left as they are: {refused}");
-                self.complain(said);
-                Ok(())
+                self.complain(said.clone());
+                self.unmade = Some(said);
             }
         }
+        Ok(())
     }
 
     async fn make_bucket(&self, name: &str) -> Result<(), Fault> {
@@ -368,38 +423,56 @@ impl Sink {
         let Some(last) = rows.last().map(|row| row.seq) else {
             return Ok(Progress::Done);
         };
-        let mut lines = Lines::default();
-        for row in &rows {
-            // A damaged row was counted when it was read for the history.
-            if let Ok(row) = Row::from_bytes(&row.body) {
-                self.encoder.add(&row, &mut lines);
-            }
-        }
-        let refused = self.send(&lines).await?;
+        let refused = self.send_rows(&rows).await?;
         if !refused.is_empty() {
             let kept = db.quarantine(wall(), &refused).await;
             kept.map_err(store_fails)?;
         }
         // Rows and cursor are of the same file: a file begun meanwhile is not touched.
         db.set_cursor(INFLUXDB, last).await.map_err(store_fails)?;
-        metrics::counter!("zhiban_influxdb_lines_total").increment(lines.len() as u64);
-        if lines.misfits > 0 {
-            self.complain("values that do not fit their point's kind are left out".to_owned());
-            metrics::counter!("zhiban_influxdb_misfits_total").increment(lines.misfits);
-        }
         Ok(Progress::More)
     }
 
-    /// Sends lines, in smaller and smaller parts where the server refuses some. What it takes in no
-    /// way is given back, each line with the reason.
-    async fn send(&mut self, lines: &Lines) -> Result<Vec<(String, String)>, Fault> {
+    /// Sends rows; again without the fields that the server knows by another type, since it keeps
+    /// nothing of a line that has one. Gives back the lines that it takes in no way.
+    async fn send_rows(&mut self, rows: &[JournalRow]) -> Result<Vec<(String, String)>, Fault> {
+        if self.left_out_until < Instant::now() {
+            self.left_out.clear();
+        }
+        loop {
+            let mut lines = Lines::default();
+            for row in rows {
+                // A damaged row was counted when it was read for the history.
+                if let Ok(row) = Row::from_bytes(&row.body) {
+                    self.encoder.add(&row, &self.left_out, &mut lines);
+                }
+            }
+            let mut leavings = self.send(&lines).await?;
+            let known = self.left_out.len();
+            self.left_out.append(&mut leavings.conflicts);
+            if self.left_out.len() > known {
+                self.left_out_until = Instant::now() + LEFT_OUT;
+                continue;
+            }
+            metrics::counter!("zhiban_influxdb_lines_total").increment(lines.len() as u64);
+            count_dropped(lines.left_out, "influxdb_type_conflict");
+            count_dropped(lines.misfits, "influxdb_misfit");
+            if lines.misfits > 0 {
+                self.complain("values that do not fit their point's kind are left out".to_owned());
+            }
+            return Ok(leavings.refused);
+        }
+    }
+
+    /// Sends lines, in smaller and smaller parts where the server refuses some.
+    async fn send(&mut self, lines: &Lines) -> Result<Leavings, Fault> {
         let most = (self.options.batch_lines.max(1)) as usize;
         let starts = (0..lines.len()).step_by(most);
         let mut parts: Vec<Range<usize>> = starts
             .map(|start| start..(start + most).min(lines.len()))
             .rev()
             .collect();
-        let mut refused = Vec::new();
+        let mut leavings = Leavings::default();
         while let Some(part) = parts.pop() {
             let fault = match self.post(lines.bytes(part.clone())).await {
                 Ok(()) => continue,
@@ -414,7 +487,7 @@ impl Sink {
                     let line = String::from_utf8_lossy(lines.bytes(part)).into_owned();
                     count_dropped(1, "influxdb_refused_line");
                     self.complain(format!("a line is refused: {fault}"));
-                    refused.push((line, fault.to_string()));
+                    leavings.refused.push((line, fault.to_string()));
                 }
                 Fault::Partial(said) => {
                     let dropped = number_after(&said, "dropped").unwrap_or(1);
@@ -422,10 +495,18 @@ impl Sink {
                     let said = said.split("dropped=").next().unwrap_or_default();
                     self.complain(format!("points are refused: {said}"));
                 }
+                Fault::Conflict {
+                    ref measurement,
+                    ref field,
+                } => {
+                    self.complain(fault.to_string());
+                    let points = self.dictionary.named(measurement, field);
+                    leavings.conflicts.extend(points);
+                }
                 Fault::Passing(_) | Fault::Configuration(_) => return Err(fault),
             }
         }
-        Ok(refused)
+        Ok(leavings)
     }
 
     async fn post(&self, bytes: &[u8]) -> Result<(), Fault> {

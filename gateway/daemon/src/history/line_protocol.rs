@@ -7,7 +7,7 @@
 use super::codec::{Row, Stored, decimal};
 use super::dictionary::{Dictionary, Entry};
 use super::events::{EventLine, EventValue};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::ops::Range;
 use zhiban_core::Value;
@@ -21,8 +21,10 @@ const LONGEST_TEXT: usize = 60_000;
 pub(super) struct Lines {
     text: Vec<u8>,
     ends: Vec<usize>,
-    /// Values whose type does not fit their point's kind; they are left out.
-    pub(super) misfits: u64,
+    /// Values whose type does not fit their point's kind; they are not in the lines.
+    pub(super) misfits: usize,
+    /// Values of points that were to be left out.
+    pub(super) left_out: usize,
 }
 
 impl Lines {
@@ -116,16 +118,16 @@ impl Encoder {
         encoder
     }
 
-    /// Adds the lines of one row.
-    pub(super) fn add(&self, row: &Row, lines: &mut Lines) {
+    /// Adds the lines of one row, without some points.
+    pub(super) fn add(&self, row: &Row, without: &BTreeSet<u32>, lines: &mut Lines) {
         match row {
-            Row::Samples(samples) => self.add_samples(samples, lines),
+            Row::Samples(samples) => self.add_samples(samples, without, lines),
             Row::Events(events) => events.iter().for_each(|event| add_event(event, lines)),
         }
     }
 
     /// One line for each asset and time of acquisition.
-    fn add_samples(&self, samples: &[Stored], lines: &mut Lines) {
+    fn add_samples(&self, samples: &[Stored], without: &BTreeSet<u32>, lines: &mut Lines) {
         let field = |point: u32| self.points.get(point as usize)?.as_ref();
         let known = samples
             .iter()
@@ -143,7 +145,13 @@ impl Encoder {
             lines.begin(series);
             let mut has_fields = false;
             for (field, sample) in line {
-                if let Some(value) = sample.value.as_ref().filter(|_| sample.quality.may_raise()) {
+                let Some(value) = sample.value.as_ref().filter(|_| sample.quality.may_raise())
+                else {
+                    continue;
+                };
+                if without.contains(&sample.point) {
+                    lines.left_out += 1;
+                } else {
                     has_fields |= put_field(lines, field, value, has_fields);
                 }
             }

@@ -354,15 +354,12 @@ impl Db {
         Ok(done.rows_affected())
     }
 
-    /// Samples and rows that a sink has not got yet, and when the oldest of them was written.
+    /// How far a sink has come, and when the oldest row that it has not got was written.
     pub(super) async fn behind(&self, sink: &str) -> Result<(i64, Option<i64>), sqlx::Error> {
         let cursor = self.cursor(sink).await?;
-        let query = "select count(*), min(t) from journal where seq > ?1";
-        let row = sqlx::query(query)
-            .bind(cursor)
-            .fetch_one(&self.read)
-            .await?;
-        Ok((row.try_get(0)?, row.try_get(1)?))
+        let query = "select t from journal where seq > ?1 order by seq limit 1";
+        let query = sqlx::query_scalar(query).bind(cursor);
+        Ok((cursor, query.fetch_optional(&self.read).await?))
     }
 
     /// Writes chunks of a segment that does not count yet.

@@ -184,7 +184,7 @@ impl Writer {
         }
         if let Some(last) = rows.last() {
             self.seq.send_replace(last.seq);
-            self.health.works();
+            self.health.works(last.seq, now);
         }
         let samples = std::mem::take(&mut self.waiting.samples);
         self.waiting.events.clear();

@@ -34,7 +34,7 @@ fn encode(dictionary: &Dictionary, samples: Vec<Stored>) -> Lines {
 
 fn encode_at(site: &str, dictionary: &Dictionary, samples: Vec<Stored>) -> Lines {
     let mut lines = Lines::default();
-    Encoder::new(site, dictionary).add(&Row::Samples(samples), &mut lines);
+    Encoder::new(site, dictionary).add(&Row::Samples(samples), &BTreeSet::new(), &mut lines);
     lines
 }
 
@@ -102,7 +102,7 @@ fn events_are_lines_of_their_own_measurement() {
     };
     let mut lines = Lines::default();
     let encoder = Encoder::new("tower", &dictionary(Vec::new()));
-    encoder.add(&Row::Events(vec![event]), &mut lines);
+    encoder.add(&Row::Events(vec![event]), &BTreeSet::new(), &mut lines);
     let expected = "alarm,asset=A\\ 3 id=-7i,active=true,note=\"困人\\\\\n\" 5\n";
     assert_eq!(text(&lines), expected);
 }
