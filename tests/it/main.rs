@@ -7,6 +7,7 @@
 
 mod config;
 mod deploy;
+mod influx;
 mod modbus;
 mod mqtt;
 mod profiles;
