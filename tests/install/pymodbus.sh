@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with the pinned pymodbus and prints its Python.
+# Makes a virtual environment with the pinned pymodbus and aiosmtpd and prints its Python.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 requirements="$tests/pymodbus/requirements.txt"
 venv="$cache/pymodbus-$(key "$requirements" <(python3 --version))"
 exec 9>"$venv.lock"
 flock 9
-if ! "$venv/bin/python" -c 'import pymodbus' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import aiosmtpd, pymodbus' 2>/dev/null; then
     say "making $venv"
     rm -rf "$venv"
     python3 -m venv "$venv" >&2

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says where by its panic"
 )]
 
+mod channels;
 mod config;
 mod deploy;
 mod influx;

@@ -13,6 +13,7 @@ pub(crate) mod mosquitto;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod pymodbus;
+pub(crate) mod smtp;
 pub(crate) mod zhiban;
 
 use std::collections::BTreeSet;
@@ -87,7 +88,11 @@ impl Peer {
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(self.name()))
             .map(|entry| entry.path().join(program))
             .filter(|path| path.is_file())
-            .max_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok())
+            .max_by_key(|path| {
+                path.symlink_metadata()
+                    .and_then(|meta| meta.modified())
+                    .ok()
+            })
     }
 }
 

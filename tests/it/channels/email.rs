@@ -1,0 +1,124 @@
+//! Mail against a mail server that nobody here wrote.
+
+use zhiban::channels::{Channel, Email, EmailOptions};
+use zhiban::config::EmailTls;
+
+use super::{Bench, LIMIT, SECRET, Verdict, holds_what_every_channel_holds, judge, message};
+use crate::support::smtp::Smtp;
+
+struct Mail;
+
+impl Bench for Mail {
+    fn channel(port: u16) -> Box<dyn Channel> {
+        Box::new(Email::new(options(port, &["crew@example.com"])).unwrap())
+    }
+}
+
+fn options(port: u16, to: &[&str]) -> EmailOptions {
+    EmailOptions {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls: EmailTls::None,
+        credentials: None,
+        from: "值班 <duty@example.com>".to_owned(),
+        to: to.iter().map(ToString::to_string).collect(),
+        timeout: LIMIT,
+    }
+}
+
+async fn send(port: u16, to: &[&str]) -> Verdict {
+    let mail = Email::new(options(port, to)).unwrap();
+    judge(&mail).await.0
+}
+
+#[tokio::test]
+async fn it_holds_what_every_channel_holds() {
+    holds_what_every_channel_holds::<Mail>().await;
+}
+
+#[tokio::test]
+async fn a_mail_arrives_whole_with_the_same_id_on_every_try() {
+    let Some(mut server) = Smtp::start(&[]).await else {
+        return;
+    };
+    let mail = Mail::channel(server.port());
+    for _ in 0..2 {
+        assert_eq!(judge(&*mail).await.0, Verdict::Taken);
+        let mail = server.mail().await;
+        assert_eq!(
+            mail["message_id"],
+            "<home/WO-20261123-001/raised/1@example.com>"
+        );
+        assert_eq!(mail["subject"], message().title.as_str());
+        let text = mail["text"].as_str().unwrap().replace("\r\n", "\n");
+        assert_eq!(text.trim_end(), message().text.trim_end());
+        assert!(mail["from"].as_str().unwrap().contains("值班"));
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_its_meaning() {
+    let Some(mut server) = Smtp::start(&[]).await else {
+        return;
+    };
+    let port = server.port();
+    for (name, expected) in [
+        ("421", Verdict::Again),
+        ("450", Verdict::Again),
+        ("451", Verdict::Again),
+        ("452", Verdict::Again),
+        ("550", Verdict::Never),
+        ("551", Verdict::Never),
+        ("553", Verdict::Never),
+        ("000", Verdict::Again),
+    ] {
+        let verdict = send(port, &[&format!("{name}@example.com")]).await;
+        assert_eq!(verdict, expected, "{name}");
+    }
+    assert!(server.is_quiet());
+}
+
+#[tokio::test]
+async fn an_address_that_is_gone_does_not_silence_the_others() {
+    let Some(mut server) = Smtp::start(&[]).await else {
+        return;
+    };
+    let to = ["550@example.com", "li@example.com", "wang@example.com"];
+    assert_eq!(send(server.port(), &to).await, Verdict::Taken);
+    assert_eq!(server.mail().await["to"][0], "li@example.com");
+    assert_eq!(server.mail().await["to"][0], "wang@example.com");
+}
+
+#[tokio::test]
+async fn it_signs_in_and_waits_where_it_may_not() {
+    let Some(mut server) = Smtp::start(&["--auth", &format!("duty:{SECRET}")]).await else {
+        return;
+    };
+    let port = server.port();
+    let with = |password: &str| {
+        let mut options = options(port, &["li@example.com"]);
+        options.credentials = Some(("duty".to_owned(), password.to_owned().into()));
+        Email::new(options).unwrap()
+    };
+    assert_eq!(judge(&with(SECRET)).await.0, Verdict::Taken);
+    assert_eq!(server.mail().await["signed_in"], true);
+    // A wrong password is put right by somebody; until then the message waits.
+    assert_eq!(judge(&with("wrong")).await.0, Verdict::Again);
+    assert_eq!(send(port, &["li@example.com"]).await, Verdict::Again);
+    assert!(server.is_quiet());
+}
+
+#[tokio::test]
+async fn nothing_is_sent_in_plain_text_where_encryption_is_asked_for() {
+    let Some(mut server) = Smtp::start(&[]).await else {
+        return;
+    };
+    for tls in [EmailTls::Starttls, EmailTls::Implicit] {
+        let mut options = options(server.port(), &["li@example.com"]);
+        options.tls = tls;
+        options.credentials = Some(("duty".to_owned(), SECRET.into()));
+        let mail = Email::new(options).unwrap();
+        assert_eq!(judge(&mail).await.0, Verdict::Again, "{tls:?}");
+    }
+    assert!(server.is_quiet());
+}
