@@ -55,6 +55,17 @@ pub enum Trust {
     Field,
 }
 
+impl Trust {
+    /// The stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Trust::Transcribed => "transcribed",
+            Trust::Bench => "bench",
+            Trust::Field => "field",
+        }
+    }
+}
+
 /// How a device's registers are read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -100,6 +111,17 @@ pub struct PollPeriods {
     pub normal: Duration,
     /// Counters and temperatures.
     pub slow: Duration,
+}
+
+impl PollPeriods {
+    /// The period of one class.
+    pub fn of(&self, class: PollClass) -> Duration {
+        match class {
+            PollClass::Fast => self.fast,
+            PollClass::Normal => self.normal,
+            PollClass::Slow => self.slow,
+        }
+    }
 }
 
 impl Default for PollPeriods {
@@ -312,6 +334,18 @@ pub enum Table {
     Holding,
     /// Function 4.
     Input,
+}
+
+impl Table {
+    /// The stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Table::Coil => "coil",
+            Table::Discrete => "discrete",
+            Table::Holding => "holding",
+            Table::Input => "input",
+        }
+    }
 }
 
 /// How bytes are read.

@@ -2,8 +2,10 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
+pub mod check;
 pub mod demo;
 pub mod health;
+pub mod profile;
 pub mod run;
 pub mod simulate;
 pub mod token;
@@ -41,6 +43,10 @@ pub enum Command {
     Demo(demo::Args),
     /// Runs the gateway.
     Run(run::Args),
+    /// Says everything that is wrong with a configuration, and starts nothing.
+    Check(check::Args),
+    /// Lists and checks device descriptions.
+    Profile(profile::Args),
     /// Serves the virtual building alone.
     Simulate(simulate::Args),
     /// Makes and changes accounts.
@@ -60,6 +66,8 @@ impl Cli {
         match self.command {
             Command::Demo(args) => demo::run(args).await,
             Command::Run(args) => run::run(args).await,
+            Command::Check(args) => check::run(&args),
+            Command::Profile(args) => profile::run(args),
             Command::Simulate(args) => simulate::run(args).await,
             Command::User(args) => user::run(args).await,
             Command::Token(args) => token::run(args).await,

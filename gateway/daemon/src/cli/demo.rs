@@ -107,7 +107,7 @@ async fn sign_in(accounts: &Accounts) -> Result<(String, String)> {
 
 /// The demo's configuration, with the addresses that the building got.
 fn configure(args: &Args, folder: &Path, building: &Building) -> Result<Loaded> {
-    let loaded = Config::parse(Path::new("demo.toml"), CONFIG);
+    let loaded = Config::parse(&folder.join("demo.toml"), CONFIG);
     let mut loaded = match loaded {
         Ok(loaded) => loaded,
         Err(faults) => {

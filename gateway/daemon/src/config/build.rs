@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use zhiban_core::alarm::rule::{AlarmRule, Condition};
 use zhiban_core::model::{AssetSpec, Location, ModelError, Policy, RotaEntry, Site};
-use zhiban_core::profile::{PollClass, Profile};
+use zhiban_core::profile::Profile;
 use zhiban_core::{Duration, Model, PointId};
 
 /// No asset is stale sooner, however fast it is read.
@@ -88,12 +88,10 @@ fn spec(
 /// Three periods of what the profile reads most often.
 fn usual_stale(profile: &Profile) -> Duration {
     let poll = profile.modbus.as_ref().map(|modbus| {
-        let fastest = profile.points.iter().map(|row| row.poll).min();
-        match fastest {
-            Some(PollClass::Fast) => modbus.poll.fast,
-            Some(PollClass::Slow) => modbus.poll.slow,
-            Some(PollClass::Normal) | None => modbus.poll.normal,
-        }
+        let rows = profile.points.iter();
+        modbus
+            .poll
+            .of(rows.map(|row| row.poll).min().unwrap_or_default())
     });
     let sent = profile.mqtt.as_ref().map(|mqtt| mqtt.period);
     let period = poll.max(sent).unwrap_or_default();

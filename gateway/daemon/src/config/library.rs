@@ -43,14 +43,8 @@ impl Library {
     /// Reads what comes with the program and what stands in `profiles` and `alarms` of a folder.
     /// A file with a fault is left out and its faults are added to `faults`.
     pub fn read(folder: &Path, faults: &mut Vec<Fault>) -> Self {
-        let mut library = Self::default();
+        let mut library = Self::built_in(faults);
         let (profiles, rules) = (folder.join("profiles"), folder.join("alarms"));
-        for (name, text) in embedded::<BuiltInProfiles>() {
-            library.add_profile(&Path::new("built-in/profiles").join(name), &text, faults);
-        }
-        for (name, text) in embedded::<BuiltInRules>() {
-            library.add_rules(&Path::new("built-in/alarms").join(name), &text, faults);
-        }
         let mut own = BTreeSet::new();
         for file in files(&profiles, faults) {
             let Some(text) = text(&file, faults) else {
@@ -72,6 +66,18 @@ impl Library {
             if let Some(text) = text(&file, faults) {
                 library.add_rules(&file, &text, faults);
             }
+        }
+        library
+    }
+
+    /// Only what comes with the program.
+    pub fn built_in(faults: &mut Vec<Fault>) -> Self {
+        let mut library = Self::default();
+        for (name, text) in embedded::<BuiltInProfiles>() {
+            library.add_profile(&Path::new("built-in/profiles").join(name), &text, faults);
+        }
+        for (name, text) in embedded::<BuiltInRules>() {
+            library.add_rules(&Path::new("built-in/alarms").join(name), &text, faults);
         }
         library
     }
