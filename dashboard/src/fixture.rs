@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zhiban_core::point::QualityReason;
 use zhiban_core::{
-    Effect, Effects, Facility, Input, LinkState, Outcome, Quality, Refusal, Sample, SampleBatch,
-    Snapshot, Timestamp, Value,
+    Effect, Effects, Facility, Input, LinkState, Model, Outcome, Quality, Refusal, Sample,
+    SampleBatch, Snapshot, Timestamp, Value,
 };
 
 /// The user who can sign in.
@@ -52,7 +52,18 @@ impl Fixture {
     /// When the building's own description is wrong.
     #[must_use]
     pub fn start() -> Self {
-        let model = Arc::new(building::model());
+        let fixture = Self::of(building::model());
+        for asset in ["A3", "P1"] {
+            fixture.link(asset, LinkState::Up);
+        }
+        fixture.set(building::CALM);
+        fixture
+    }
+
+    /// Starts another building, of which nothing is known yet. Needs a tokio runtime.
+    #[must_use]
+    pub fn of(model: Model) -> Self {
+        let model = Arc::new(model);
         let facility = Facility::new(model.clone(), now());
         let memory = Arc::new(Memory::default());
         let (snapshot, snapshots) = watch::channel(Arc::new(facility.snapshot(now())));
@@ -74,7 +85,7 @@ impl Fixture {
                 drop(reply.send(answer));
             }
         });
-        let fixture = Self {
+        Self {
             app: App {
                 snapshot: snapshots,
                 commands,
@@ -89,12 +100,7 @@ impl Fixture {
             engine,
             memory,
             _tasks: tasks,
-        };
-        for asset in ["A3", "P1"] {
-            fixture.link(asset, LinkState::Up);
         }
-        fixture.set(building::CALM);
-        fixture
     }
 
     /// Gives points good values, as a device would. Keys that do not exist are passed over.

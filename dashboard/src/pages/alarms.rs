@@ -15,6 +15,7 @@ use askama::Template;
 use axum::extract::{Form, Path, Query};
 use axum::response::Response;
 use serde::Deserialize;
+use zhiban_core::model::PointKind;
 use zhiban_core::{AlarmId, AlarmState, Command, Duration};
 
 /// Alarms on one page of the records.
@@ -58,6 +59,9 @@ struct TrendLink {
     name: String,
     unit: String,
     decimals: u8,
+    flag: bool,
+    /// The words for false and true, as JSON.
+    words: String,
     from: i64,
     to: i64,
     raised: i64,
@@ -234,12 +238,9 @@ fn trend(
     const AFTER: i64 = 10 * 60_000;
     let model = &visit.snapshot.model;
     let points = bound.points.iter().map(|id| model.point(*id));
-    let point = points.into_iter().find(|point| {
-        !matches!(
-            point.kind,
-            zhiban_core::model::PointKind::Text | zhiban_core::model::PointKind::Enum
-        )
-    })?;
+    let point = points
+        .into_iter()
+        .find(|point| !matches!(point.kind, PointKind::Text | PointKind::Enum))?;
     let raised = live.map_or_else(
         || row.map(|row| row.raised_at),
         |alarm| Some(alarm.raised_at),
@@ -254,10 +255,18 @@ fn trend(
         name: point.name.get(visit.words().0).to_owned(),
         unit: point.unit.clone(),
         decimals: point.decimals,
+        flag: point.kind == PointKind::Flag,
+        words: yes_and_no(visit),
         from: raised.millis() - BEFORE,
         to: end.min(visit.times.now.millis()),
         raised: raised.millis(),
     })
+}
+
+/// The words for false and true, as JSON.
+pub(super) fn yes_and_no(visit: &Visit) -> String {
+    let words = ["value.no", "value.yes"].map(|key| visit.look.t(key));
+    serde_json::to_string(&words).unwrap_or_default()
 }
 
 fn line(visit: &Visit, event: &AlarmEventRow) -> LifeLine {

@@ -23,6 +23,9 @@ use std::collections::BTreeSet;
 use zhiban_core::facility::{AssetState, NewWorkOrder};
 use zhiban_core::{Command, Priority};
 
+/// Readings shown as cards; the others stand in a table below.
+const CARDS: usize = 8;
+
 #[derive(Template)]
 #[template(path = "page/assets.html")]
 struct AssetsPage {
@@ -131,7 +134,9 @@ struct AssetPage {
     panel: Option<Panel>,
     pumps: Option<Pumps>,
     indicators: Vec<Indicator>,
-    readings: Vec<Card>,
+    cards: Vec<Card>,
+    /// The readings beyond the cards.
+    rest: Vec<Card>,
     trends: Vec<Reading>,
     trend: Option<Reading>,
     ranges: Vec<(i64, String)>,
@@ -168,15 +173,7 @@ pub(super) async fn detail(
     let model = &visit.snapshot.model;
     let id = model.asset_by_code(&code).ok_or(ApiError::NotFound)?;
     let subject = Subject::new(&visit, id);
-    let snapshot = &visit.snapshot;
-    let readings: Vec<Card> = subject
-        .points()
-        .filter_map(|point| {
-            let state = snapshot.points.get(point.index())?;
-            let r = Reading::new(&visit.times, model.point(point), state);
-            Some(Card::new(&subject, r))
-        })
-        .collect();
+    let mut readings = cards(&subject);
     let trends: Vec<Reading> = readings
         .iter()
         .filter(|card| card.r.numeric)
@@ -216,11 +213,21 @@ pub(super) async fn detail(
         marks: marks(&visit, id, window.from),
         alarms: mine.map(|alarm| AlarmItem::live(&visit, alarm)).collect(),
         orders: visit.order_items(orders.into_iter().filter(|order| order.asset == id)),
-        readings,
+        rest: readings.split_off(CARDS.min(readings.len())),
+        cards: readings,
         report_key: uuid::Uuid::new_v4().to_string(),
         f: visit.frame("assets"),
     };
     render(&page)
+}
+
+/// Every reading: first those in alarm, then the most telling ones of the class.
+fn cards(subject: &Subject<'_>) -> Vec<Card> {
+    let ranked = subject.ranked(&[]);
+    let shown = ranked.into_iter().filter_map(|id| subject.show(id));
+    let mut cards: Vec<Card> = shown.map(|r| Card::new(subject, r)).collect();
+    cards.sort_by_key(|card| card.symbol.as_ref().map_or(9, |symbol| symbol.p));
+    cards
 }
 
 impl Card {

@@ -334,6 +334,10 @@ impl Frame {
         self.look.words.with(key, &[("name", name)])
     }
 
+    pub(crate) fn ago(&self, at: &When) -> String {
+        self.look.words.with("span.ago", &[("age", &at.age)])
+    }
+
     /// Since when, and for how long.
     pub(crate) fn since(&self, at: &When) -> String {
         let values = [("time", at.clock.as_str()), ("age", at.age.as_str())];
@@ -343,7 +347,7 @@ impl Frame {
 
 /// The words the scripts put into the page, under the same keys.
 fn script_words(words: Words) -> String {
-    const KEYS: [&str; 22] = [
+    const KEYS: [&str; 23] = [
         "frame.live",
         "frame.connecting",
         "frame.lost",
@@ -351,6 +355,7 @@ fn script_words(words: Words) -> String {
         "span.minute",
         "span.hour",
         "span.day",
+        "span.ago",
         "span.left",
         "span.over",
         "lift.up",

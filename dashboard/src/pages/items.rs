@@ -73,15 +73,16 @@ impl AlarmItem {
             asset.map_or_else(Default::default, |asset| visit.asset_line(asset));
         let point = asset
             .and_then(|asset| model.rule_by_name(asset, &row.rule))
-            .and_then(|rule| model.rule(rule).points.first().copied());
+            .map(|rule| &model.rule(rule).points)
+            .filter(|points| points.len() == 1)
+            .and_then(|points| points.first().copied());
         let waits = matches!(
             row.state,
             AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged
         );
-        let value = row.raised_value.as_ref().map(|value| {
-            let point = point.map(|id| model.point(id));
-            value_with_unit(words, value, point)
-        });
+        // With several points the value alone would not say whose it is.
+        let value = row.raised_value.as_ref().zip(point);
+        let value = value.map(|(value, id)| value_with_unit(words, value, model.point(id)));
         let lasted = row.returned_at.map(|end| {
             visit
                 .times

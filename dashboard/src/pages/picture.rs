@@ -10,9 +10,88 @@ pub(crate) mod pumps;
 
 use super::frame::Visit;
 use super::show::{Reading, Symbol, quality_number};
+use std::collections::BTreeSet;
+use zhiban_core::alarm::rule::Condition;
 use zhiban_core::facility::AssetState;
 use zhiban_core::point::PointState;
 use zhiban_core::{Alarm, AlarmState, Asset, AssetId, Point, PointId, Value};
+
+/// The points that say most about an asset of each class, in the order people ask for them.
+const WORTH: [(&str, &[&str]); 6] = [
+    (
+        "elevator",
+        &[
+            "floor",
+            "door_state",
+            "service_mode",
+            "fault_code",
+            "load",
+            "speed",
+            "machine_room_temperature",
+            "trips_today",
+        ],
+    ),
+    (
+        "fire_panel",
+        &[
+            "fire",
+            "fault",
+            "disabled",
+            "first_alarm_text",
+            "battery_voltage",
+            "mains_voltage",
+            "detector_dirt_max",
+            "event_count",
+        ],
+    ),
+    (
+        "pump_set",
+        &[
+            "outlet_pressure",
+            "setpoint",
+            "inlet_pressure",
+            "flow",
+            "dry_run",
+            "mains",
+            "energy",
+            "pump1_frequency",
+        ],
+    ),
+    (
+        "fire_pump",
+        &[
+            "outlet_pressure",
+            "selector_auto",
+            "power_ok",
+            "running",
+            "fault",
+            "low_pressure",
+            "patrol_result",
+            "jockey_starts_day",
+        ],
+    ),
+    (
+        "sump",
+        &[
+            "level",
+            "high_level",
+            "pump1_running",
+            "pump2_running",
+            "mains",
+        ],
+    ),
+    (
+        "tank",
+        &[
+            "level",
+            "level_percent",
+            "inlet_valve",
+            "high_high",
+            "low_low",
+            "temperature",
+        ],
+    ),
+];
 
 /// One asset with its points, as the pictures look at it.
 #[derive(Clone, Copy)]
@@ -65,6 +144,32 @@ impl<'a> Subject<'a> {
         self.value(name)?.as_number()
     }
 
+    /// A point of the asset by its id.
+    pub(crate) fn show(&self, id: PointId) -> Option<Reading> {
+        let snapshot = &self.visit.snapshot;
+        let state = snapshot.points.get(id.index())?;
+        let point = snapshot.model.point(id);
+        Some(Reading::new(&self.visit.times, point, state))
+    }
+
+    /// Every point, the most telling first: the given ones, the usual ones of the class, the rest.
+    pub(crate) fn ranked(&self, first: &[PointId]) -> Vec<PointId> {
+        let model = &self.visit.snapshot.model;
+        let class = &self.asset().class;
+        let worth = WORTH.iter().find(|(name, _)| name == class);
+        let worth = worth.map_or(&[][..], |(_, names)| names).iter();
+        let by_name = |name: &&str| {
+            let mut points = self.points();
+            points.find(|id| &&*model.point(*id).point == name)
+        };
+        let mut seen = BTreeSet::new();
+        let all = first.iter().copied();
+        all.chain(worth.filter_map(by_name))
+            .chain(self.points())
+            .filter(|id| seen.insert(*id))
+            .collect()
+    }
+
     /// The value as it travels to the page, empty when there is none.
     pub(crate) fn raw(&self, name: &str) -> String {
         self.value(name)
@@ -99,8 +204,8 @@ impl<'a> Subject<'a> {
         let alarms = self.visit.snapshot.alarms.values();
         let mine = alarms.filter(|alarm| alarm.asset == self.id && is_marking(alarm));
         mine.filter(|alarm| {
-            let points = &model.rule(alarm.rule).points;
-            points.iter().any(|id| &*model.point(*id).point == name)
+            let condition = &model.rule(alarm.rule).rule.when;
+            marked(condition).contains(&name)
         })
         .min_by_key(|alarm| (alarm.priority, alarm.raised_at))
     }
@@ -108,6 +213,25 @@ impl<'a> Subject<'a> {
     pub(crate) fn symbol(&self, alarm: &Alarm) -> Symbol {
         let waits = matches!(alarm.state(), AlarmState::Unacknowledged);
         Symbol::new(self.visit.words(), alarm.priority, waits)
+    }
+}
+
+/// The points an alarm's condition is about, not those that only say when it counts.
+fn marked(condition: &Condition) -> Vec<&str> {
+    match condition {
+        Condition::Flag { point, .. }
+        | Condition::State { point, .. }
+        | Condition::Bit { point, .. }
+        | Condition::Limit { point, .. }
+        | Condition::Rate { point, .. } => vec![point],
+        Condition::NoData {} => Vec::new(),
+        Condition::Any(list) => list.iter().flat_map(marked).collect(),
+        Condition::All(list) => {
+            let limit = list
+                .iter()
+                .find(|one| matches!(one, Condition::Limit { .. }));
+            limit.or(list.first()).map_or_else(Vec::new, marked)
+        }
     }
 }
 

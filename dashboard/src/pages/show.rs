@@ -209,10 +209,7 @@ fn value_text(value: &Value, decimals: u8, codes: &BTreeMap<String, String>) -> 
 }
 
 /// A value with its point's decimals and meanings, for alarms: `0.52 MPa`.
-pub(crate) fn value_with_unit(words: Words, value: &Value, point: Option<&Point>) -> String {
-    let Some(point) = point else {
-        return value.to_string();
-    };
+pub(crate) fn value_with_unit(words: Words, value: &Value, point: &Point) -> String {
     let text = value_text(value, point.decimals, &code_words(words, point));
     if point.unit.is_empty() {
         text

@@ -61,7 +61,8 @@ function text(element: HTMLElement, at: number): string | undefined {
   if ("clock" in element.dataset) return clockText(at);
   const time = Date.parse(element.getAttribute("datetime") ?? "");
   if (Number.isNaN(time)) return undefined;
-  if ("age" in element.dataset) return span(at - time);
+  const age = element.dataset["age"];
+  if (age !== undefined) return age === "ago" ? word("span.ago", { age: span(at - time) }) : span(at - time);
   if ("count" in element.dataset) return countdown(time - at);
   const key = at > time ? "span.over" : "span.left";
   return word(key, { age: span(time - at) });

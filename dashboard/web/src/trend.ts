@@ -61,9 +61,9 @@ function draw(element: HTMLElement, series: Series, width: number): void {
 function options(element: HTMLElement, width: number): uPlot.Options {
   const data = element.dataset;
   const [ink2, line, live, band] = ["--ink2", "--line", "--live", "--band"].map(css) as [string, string, string, string];
-  const decimals = Number(data["d"] ?? 0);
   const font = `12px ${css("--font")}`;
-  const value = (n: number | null): string => (n === null ? word("value.none") : number(n, decimals));
+  const value = (n: number | null): string => text(data, n);
+  const flag = data["flag"] !== undefined;
   return {
     width,
     height: HEIGHT,
@@ -71,7 +71,7 @@ function options(element: HTMLElement, width: number): uPlot.Options {
     padding: [16, 10, 0, 0],
     legend: { show: false },
     cursor: { y: false },
-    scales: { x: { range: (_plot, low, high) => [Math.min(low, Number(data["from"]) / 1000), Math.max(high, Number(data["to"]) / 1000)] } },
+    scales: { ...(flag ? { y: { range: [-0.1, 1.1] } } : {}), x: { range: (_plot, low, high) => [Math.min(low, Number(data["from"]) / 1000), Math.max(high, Number(data["to"]) / 1000)] } },
     axes: [
       {
         stroke: ink2,
@@ -86,24 +86,32 @@ function options(element: HTMLElement, width: number): uPlot.Options {
         size: 62,
         grid: { stroke: line, width: 1 },
         ticks: { show: false },
-        values: (_plot, splits) => splits.map((n) => (n === null ? "" : number(n, Math.max(decimals, places(splits))))),
+        ...(flag ? { splits: [0, 1] } : {}),
+        values: (_plot, splits) => splits.map((n) => (n === null ? "" : flag ? value(n) : number(n, places(splits)))),
       },
     ],
     series: [
       {},
       { stroke: "transparent", points: { show: false } },
       { stroke: "transparent", points: { show: false } },
-      { label: data["name"] ?? "", stroke: live, width: 1.6, points: { show: false }, spanGaps: false, value: (_plot, n) => value(n) },
+      { label: data["name"] ?? "", stroke: live, width: 1.6, points: { show: false }, spanGaps: false, ...(flag && uPlot.paths.stepped ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}) },
     ],
     bands: [{ series: [2, 1], fill: band }],
     hooks: { draw: [(plot) => marks(plot, JSON.parse(data["marks"] || "[]") as Mark[])], setCursor: [(plot) => point(element, plot, value)] },
   };
 }
 
+/** A value in words: a flag's own, or a number with the point's decimals. */
+function text(data: DOMStringMap, n: number | null | undefined): string {
+  if (n === null || n === undefined) return word("value.none");
+  const words = data["flag"] === undefined ? undefined : (JSON.parse(data["flag"]) as string[]);
+  return words?.[Math.round(n)] ?? number(n, Number(data["d"] ?? 0));
+}
+
 /** As many decimals as tell the axis' steps apart. */
 function places(splits: number[]): number {
-  const step = Math.abs((splits[1] ?? 1) - (splits[0] ?? 0));
-  return step > 0 && step < 1 ? Math.min(3, Math.ceil(-Math.log10(step))) : 0;
+  const whole = (n: number): boolean => Math.abs(n - Math.round(n)) < 1e-6;
+  return [0, 1, 2, 3].find((count) => splits.every((n) => n === null || whole(n * 10 ** count))) ?? 3;
 }
 
 function axisTime(seconds: number, splits: number[]): string {
@@ -119,9 +127,14 @@ function marks(plot: uPlot, list: Mark[]): void {
   const pen = plot.ctx;
   const dot = devicePixelRatio;
   const { left, top, width, height } = plot.bbox;
+  let before = -Infinity;
+  let lane = 0;
   for (const [at, priority, title] of list) {
     const x = plot.valToPos(at / 1000, "x", true);
     if (x < left || x > left + width) continue;
+    lane = x - before < width * 0.2 ? lane + 1 : 0;
+    before = x;
+    const y = top + (9 + lane * 18) * dot;
     pen.save();
     pen.strokeStyle = priority < 3 ? css(`--p${priority}`) : css("--ink2");
     pen.lineWidth = (priority === 1 ? 2 : 1.2) * dot;
@@ -129,12 +142,12 @@ function marks(plot: uPlot, list: Mark[]): void {
     pen.moveTo(x, top);
     pen.lineTo(x, top + height);
     pen.stroke();
-    shape(pen, x, top + 9 * dot, 7 * dot, priority);
+    shape(pen, x, y, 7 * dot, priority);
     pen.fillStyle = css("--ink");
     pen.font = `600 ${12 * dot}px ${css("--font")}`;
     const right = x > left + width * 0.75;
     pen.textAlign = right ? "right" : "left";
-    pen.fillText(title, x + (right ? -13 : 13) * dot, top + 13 * dot);
+    pen.fillText(title, x + (right ? -13 : 13) * dot, y + 4 * dot);
     pen.restore();
   }
 }
@@ -180,15 +193,14 @@ function point(element: HTMLElement, plot: uPlot, value: (n: number | null) => s
 /** One sentence for who does not see the picture. */
 function summarize(element: HTMLElement, series: Series): void {
   const of = (values: (number | null)[]): number[] => values.filter((n): n is number => n !== null);
-  const decimals = Number(element.dataset["d"] ?? 0);
-  const text = (n: number | undefined): string => (n === undefined ? word("value.none") : number(n, decimals));
+  const said = (n: number | undefined): string => text(element.dataset, n);
   const low = of(series.min).reduce((a, b) => Math.min(a, b), Infinity);
   const high = of(series.max).reduce((a, b) => Math.max(a, b), -Infinity);
   const sentence = word("asset.trend_summary", {
     name: element.dataset["name"] ?? "",
-    min: text(low),
-    max: text(high),
-    last: text(of(series.last).at(-1)),
+    min: said(low),
+    max: said(high),
+    last: said(of(series.last).at(-1)),
     unit: element.dataset["unit"] ?? "",
   });
   const sum = document.createElement("p");

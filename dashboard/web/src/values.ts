@@ -75,6 +75,7 @@ function show(element: HTMLElement, key: string, row: Row): void {
   const wanted = format(element, value);
   if (element.textContent !== wanted) element.textContent = wanted;
   set(element, "q", String(quality));
+  element.toggleAttribute("data-none", value === null);
   if (quality === 0) element.removeAttribute("title");
   const card = element.closest<HTMLElement>("[data-card]");
   if (!card) return;

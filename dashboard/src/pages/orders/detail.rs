@@ -11,42 +11,10 @@ use crate::error::ApiError;
 use crate::ports::OrderEventRow;
 use askama::Template;
 use zhiban_core::alarm::rule::AlarmRule;
-use zhiban_core::{AssetId, PointId, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
+use zhiban_core::{AssetId, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
 
 /// Live facts shown on an order.
 const FACTS: usize = 6;
-
-/// Points worth seeing on an order of each class, after those the rule looks at.
-const WORTH: [(&str, &[&str]); 6] = [
-    (
-        "elevator",
-        &[
-            "floor",
-            "door_state",
-            "service_mode",
-            "fault_code",
-            "load",
-            "passenger_present",
-        ],
-    ),
-    (
-        "fire_panel",
-        &["fire", "fault", "first_alarm_text", "battery_voltage"],
-    ),
-    (
-        "pump_set",
-        &["outlet_pressure", "setpoint", "inlet_pressure", "flow"],
-    ),
-    (
-        "fire_pump",
-        &["outlet_pressure", "selector_auto", "power_ok", "running"],
-    ),
-    (
-        "sump",
-        &["level", "high_level", "pump1_running", "pump2_running"],
-    ),
-    ("tank", &["level", "high_high", "low_low"]),
-];
 
 #[derive(Template)]
 #[template(path = "page/order.html")]
@@ -105,10 +73,15 @@ impl Guidance {
 
 /// A list of steps written as sentences, one step each.
 fn sentences(text: &str) -> Vec<String> {
-    text.split_inclusive(['。', '；', '\n'])
-        .flat_map(|part| part.split_inclusive(". "))
-        .map(|part| part.trim().trim_end_matches(['；', '。']).to_owned())
+    text.split(['。', '；', ';', '\n'])
+        .flat_map(|part| part.split(". "))
+        .map(|part| part.trim().trim_end_matches('.'))
         .filter(|part| !part.is_empty())
+        .map(|part| {
+            let mut letters = part.chars();
+            let first = letters.next().into_iter().flat_map(char::to_uppercase);
+            first.chain(letters).collect()
+        })
         .collect()
 }
 
@@ -243,26 +216,13 @@ fn steps(visit: &Visit, status: S) -> Vec<Step> {
 /// The readings that matter for an order: those its rule looks at, then the usual ones of the class.
 fn facts(visit: &Visit, asset: AssetId, rule: Option<zhiban_core::RuleId>) -> Vec<Reading> {
     let subject = Subject::new(visit, asset);
-    let model = &visit.snapshot.model;
-    let mut ids: Vec<PointId> = rule.map_or_else(Vec::new, |rule| model.rule(rule).points.clone());
-    let class = &subject.asset().class;
-    let worth = WORTH.iter().find(|(name, _)| name == class);
-    let names = worth.map_or(&[][..], |(_, names)| names);
-    let by_name = |name: &&str| {
-        subject
-            .points()
-            .find(|id| &&*model.point(*id).point == name)
-    };
-    ids.extend(names.iter().filter_map(by_name));
-    ids.extend(subject.points());
-    let mut seen = std::collections::BTreeSet::new();
-    ids.into_iter()
-        .filter(|id| seen.insert(*id))
+    let rule = rule.map(|rule| visit.snapshot.model.rule(rule));
+    let first = rule.map_or(&[][..], |rule| &rule.points);
+    let ranked = subject.ranked(first);
+    ranked
+        .into_iter()
         .take(FACTS)
-        .filter_map(|id| {
-            let state = visit.snapshot.points.get(id.index())?;
-            Some(Reading::new(&visit.times, model.point(id), state))
-        })
+        .filter_map(|id| subject.show(id))
         .collect()
 }
 
@@ -308,9 +268,6 @@ mod tests {
     #[test]
     fn what_to_do_is_one_step_a_line() {
         assert_eq!(sentences("安抚乘客；断电挂牌。"), ["安抚乘客", "断电挂牌"]);
-        assert_eq!(
-            sentences("Calm them. Lock out."),
-            ["Calm them.", "Lock out."]
-        );
+        assert_eq!(sentences("Calm them; lock out."), ["Calm them", "Lock out"]);
     }
 }

@@ -178,6 +178,13 @@ impl MoveForm {
     }
 }
 
+impl MoveForm {
+    /// Whether something must be written before it can be sent.
+    pub(super) fn asks(&self) -> bool {
+        self.fields.iter().any(|field| field.required)
+    }
+}
+
 fn name_of(field: Field) -> &'static str {
     match field {
         Field::Assignee => "assignee",

@@ -42,7 +42,7 @@ impl Indicator {
         let (low, high) = limits(subject, name);
         let wanted = subject.number(setpoint);
         let now = state.value.as_ref().and_then(Value::as_number);
-        let (min, max) = span(point.range, [low, high, wanted, now]);
+        let (min, max) = span(point.range, [low, high, wanted], now);
         let y = |value: f64| {
             let share = (max - value.clamp(min, max)) / (max - min);
             TOP + share * HEIGHT
@@ -113,27 +113,31 @@ fn collect(condition: &Condition, name: &str, found: &mut (Option<f64>, Option<f
     }
 }
 
-/// What the track shows: from zero, or the range's floor, to somewhat above what matters.
-fn span(range: Option<(f64, f64)>, marks: [Option<f64>; 4]) -> (f64, f64) {
+/// What the track shows: from zero, or below it, to somewhat above what matters. Steady while the value moves.
+fn span(range: Option<(f64, f64)>, marks: [Option<f64>; 3], now: Option<f64>) -> (f64, f64) {
     let known = marks.into_iter().flatten();
-    let (mut least, mut most) = (0.0_f64, f64::NEG_INFINITY);
-    for mark in known {
-        least = least.min(mark);
-        most = most.max(mark * 1.3);
-    }
-    if let Some((floor, ceiling)) = range {
-        least = least.max(floor);
-        most = if most.is_finite() {
-            most.min(ceiling)
-        } else {
-            ceiling
-        };
-    }
-    if most.is_finite() && most > least {
+    let least = known.clone().chain(now).fold(0.0, f64::min);
+    let most = known.fold(f64::NEG_INFINITY, f64::max) * 1.3;
+    let most = if most.is_finite() && now.is_none_or(|now| now <= most) {
+        most
+    } else {
+        round_above(now.unwrap_or(0.8) * 1.2)
+    };
+    let (floor, ceiling) = range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+    let (least, most) = (least.max(floor), most.min(ceiling));
+    if most > least {
         (least, most)
     } else {
         (least, least + 1.0)
     }
+}
+
+/// The next round number above.
+fn round_above(value: f64) -> f64 {
+    let unit = 10_f64.powf(value.max(0.01).log10().floor());
+    let steps = [1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 10.0];
+    let step = steps.into_iter().find(|step| step * unit >= value);
+    step.unwrap_or(10.0) * unit
 }
 
 #[cfg(test)]
@@ -141,19 +145,16 @@ mod tests {
     use super::span;
 
     #[test]
-    fn the_track_holds_every_mark_inside_what_is_possible() {
+    fn the_track_holds_every_mark_and_does_not_breathe() {
+        let limits = [Some(0.3), None, Some(0.5)];
+        assert_eq!(span(Some((0.0, 2.5)), limits, Some(0.4)), (0.0, 0.65));
         assert_eq!(
-            span(Some((0.0, 2.5)), [Some(0.3), None, Some(0.5), Some(0.4)]),
-            (0.0, 0.65)
-        );
-        assert_eq!(
-            span(Some((0.0, 2.2)), [None, Some(2.0), None, None]),
+            span(Some((0.0, 2.2)), [None, Some(2.0), None], None),
             (0.0, 2.2)
         );
-        assert_eq!(span(None, [None; 4]), (0.0, 1.0));
-        assert_eq!(
-            span(Some((-1.0, 3.0)), [Some(-0.5), None, None, None]),
-            (-0.5, -0.5 + 1.0)
-        );
+        assert_eq!(span(None, [None; 3], None), (0.0, 1.0));
+        let free = [1.05, 1.08, 1.11].map(|now| span(Some((0.0, 4.0)), [None; 3], Some(now)));
+        assert_eq!(free, [(0.0, 1.5); 3]);
+        assert_eq!(span(None, limits, Some(0.9)), (0.0, 1.5));
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub(crate) const NEEDED: [&str; 2] = ["fire", "fault"];
 
 /// Each state in the order of a panel's lamps, and the words for true and false.
-const ROWS: [(&str, &str, &str); 13] = [
+const ROWS: [(&str, &str, &str); 14] = [
     ("fire", "panel.on", "panel.off"),
     ("prealarm", "panel.on", "panel.off"),
     ("supervisory", "panel.on", "panel.off"),
@@ -24,6 +24,7 @@ const ROWS: [(&str, &str, &str); 13] = [
     ("bus_fault", "panel.on", "panel.off"),
     ("manual_mode", "panel.manual", "panel.automatic"),
     ("test_mode", "panel.in_test", "panel.off"),
+    ("normal", "panel.watching", "panel.in_test"),
     ("mains_fault", "panel.failed", "panel.ok"),
     ("battery_fault", "panel.failed", "panel.ok"),
 ];
@@ -37,6 +38,17 @@ pub(crate) struct Row {
     pub(crate) beside: Option<Reading>,
 }
 
+/// What one loop counts.
+pub(crate) struct Loop {
+    pub(crate) name: String,
+    pub(crate) fires: Option<Reading>,
+    pub(crate) faults: Option<Reading>,
+    pub(crate) disabled: Option<Reading>,
+}
+
+/// The most loops looked for.
+const MOST_LOOPS: usize = 16;
+
 /// The list.
 #[derive(Template)]
 #[template(path = "piece/panel.html")]
@@ -46,6 +58,9 @@ pub(crate) struct Panel {
     pub(crate) link: String,
     pub(crate) state: &'static str,
     pub(crate) rows: Vec<Row>,
+    pub(crate) loops: Vec<Loop>,
+    /// The words over the loops' counts.
+    pub(crate) heads: [String; 4],
 }
 
 impl HtmlSafe for Panel {}
@@ -80,6 +95,24 @@ impl Panel {
             link: words.code("link", view.link.code()),
             state: view.state.code(),
             rows: rows.collect(),
+            loops: (1..=MOST_LOOPS)
+                .filter_map(|n| Loop::new(subject, n))
+                .collect(),
+            heads: ["loops", "fire", "fault", "disabled"].map(|name| words.code("panel", name)),
+        })
+    }
+}
+
+impl Loop {
+    fn new(subject: &Subject<'_>, n: usize) -> Option<Self> {
+        let of = |what: &str| subject.reading(&format!("loop{n}_{what}"));
+        let (fires, faults, disabled) = (of("fires"), of("faults"), of("disabled"));
+        let known = fires.is_some() || faults.is_some() || disabled.is_some();
+        known.then(|| Self {
+            name: subject.visit.words().n("panel.loop", n),
+            fires,
+            faults,
+            disabled,
         })
     }
 }
