@@ -8,6 +8,7 @@
 mod channels;
 mod config;
 mod deploy;
+mod docs;
 mod influx;
 mod modbus;
 mod mqtt;

@@ -1,7 +1,7 @@
 //! Holds every file of the project to the rules of the house. It must never be quieted by an
 //! exception without a reason beside it.
 
-mod source;
+pub(crate) mod source;
 
 use std::collections::BTreeSet;
 
