@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 profile=${ZHIBAN_PROFILE:-release}
 
 sources=(gateway/core/src/lib.rs gateway/sim/src/lib.rs dashboard/src/lib.rs
-    gateway/daemon/src/lib.rs gateway/daemon/src/main.rs tests/it/main.rs)
+    gateway/daemon/src/lib.rs gateway/daemon/src/main.rs dashboard/examples/preview.rs tests/it/main.rs)
 
 for source in "${sources[@]}"; do
     if [ -e "$source" ]; then
