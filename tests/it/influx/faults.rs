@@ -185,6 +185,7 @@ struct Gate {
     times: AtomicUsize,
     /// A longer body is refused with 413.
     longest: AtomicUsize,
+    compressed: AtomicUsize,
 }
 
 impl Gate {
@@ -195,11 +196,13 @@ impl Gate {
             status: AtomicU16::new(0),
             times: AtomicUsize::new(0),
             longest: AtomicUsize::new(usize::MAX),
+            compressed: AtomicUsize::new(0),
         });
         let router = axum::Router::new()
             .fallback(Self::pass)
             .with_state(gate.clone());
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        // An address that does not look like this machine, so that bodies are compressed.
+        let listener = tokio::net::TcpListener::bind(("127.0.0.2", 0))
             .await
             .unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -216,6 +219,12 @@ impl Gate {
         body: Bytes,
     ) -> (StatusCode, Bytes) {
         if uri.path() == "/api/v2/write" {
+            if headers
+                .get("content-encoding")
+                .is_some_and(|one| one == "gzip")
+            {
+                gate.compressed.fetch_add(1, Ordering::SeqCst);
+            }
             if body.len() > gate.longest.load(Ordering::SeqCst) {
                 return (StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
             }
@@ -260,5 +269,6 @@ async fn busy_servers_are_asked_again_and_large_bodies_halved() {
     next += 500;
     running.wait_until_sent().await;
     assert!(points(&server, BUCKET).await == expected(&reads(from, 0..next)));
+    assert!(gate.compressed.load(Ordering::SeqCst) > 4);
     running.stop().await;
 }
