@@ -124,3 +124,62 @@ fn text(key: &str, value: &str) -> (String, EventValue) {
 fn given(key: &str, value: Option<&str>) -> Option<(String, EventValue)> {
     value.map(|value| text(key, value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tests::{model_with, row};
+    use zhiban_core::facility::Effects;
+    use zhiban_core::{Facility, Input, PointId, Quality, Sample, SampleBatch};
+
+    const RULE: &str = "id = \"overload\"\nfamily = \"motor\"\npriority = 2\n\
+        title = { zh = \"过载\", en = \"Overload\" }\ncause = { zh = \"-\", en = \"-\" }\n\
+        consequence = { zh = \"-\", en = \"-\" }\naction = { zh = \"-\", en = \"-\" }\n\
+        due = \"4h\"\nwhen = { flag = { point = \"tripped\" } }\n";
+
+    #[test]
+    fn a_fault_is_a_line_of_each_measurement() {
+        let rule = std::sync::Arc::new(toml::from_str(RULE).unwrap());
+        let model = std::sync::Arc::new(model_with(vec![row("tripped", "flag", 0.0)], vec![rule]));
+        let at = Timestamp::from_millis(1_795_000_000_000);
+        let mut facility = Facility::new(model.clone(), at);
+        let batch = SampleBatch {
+            asset: AssetId(0),
+            at,
+            samples: vec![Sample {
+                point: PointId(0),
+                value: Some(Value::Flag(true)),
+                quality: Quality::Good,
+            }],
+            retained: false,
+        };
+        let mut effects = Effects::default();
+        facility
+            .handle(Input::Samples(batch), at, &mut effects)
+            .unwrap();
+        let lines = events(&model, &effects.records);
+        let [order, alarm] = &lines[..] else {
+            panic!("{lines:?}");
+        };
+        assert_eq!((alarm.measurement.as_str(), alarm.at), ("alarm", at));
+        for expected in [
+            ("asset", "P1"),
+            ("location", "B2"),
+            ("site", "tower"),
+            ("rule", "overload"),
+        ] {
+            assert!(
+                alarm.tags.contains(&tag(expected.0, expected.1)),
+                "{alarm:?}"
+            );
+        }
+        assert!(alarm.fields.contains(&field("id", EventValue::Integer(1))));
+        assert!(alarm.fields.contains(&text("raised_value", "true")));
+        assert_eq!(order.measurement, "work_order");
+        assert!(
+            order.tags.contains(&tag("fault_family", "motor")),
+            "{order:?}"
+        );
+        assert!(order.fields.iter().any(|(key, _)| key == "no"));
+    }
+}

@@ -87,14 +87,19 @@ impl Filter {
         let_go
     }
 
-    /// Puts out what is held: at the end, so that the last reading is on disk.
-    pub(super) fn finish(&mut self, out: &mut Vec<Stored>) {
+    /// Puts out what is held: at the end, so that the last reading is on disk. Returns how many it
+    /// let go, because a stored one has their time.
+    pub(super) fn finish(&mut self, out: &mut Vec<Stored>) -> u64 {
+        let mut let_go = 0;
         for memory in &mut self.points {
             let kept_at = memory.kept.as_ref().map(|kept| kept.at);
-            if let Some(held) = memory.held.take().filter(|held| Some(held.at) > kept_at) {
-                memory.put(held, out);
+            match memory.held.take() {
+                Some(held) if Some(held.at) > kept_at => memory.put(held, out),
+                Some(_) => let_go += 1,
+                None => {}
             }
         }
+        let_go
     }
 }
 
@@ -130,6 +135,7 @@ impl Kept {
 mod tests {
     use super::*;
     use crate::history::tests::{analog, model};
+    use proptest::prelude::*;
     use zhiban_core::{PointId, QualityReason, Timestamp};
 
     fn filter(deadband: f64) -> Filter {
@@ -222,9 +228,31 @@ mod tests {
         let mut filter = filter(0.0);
         stored(&mut filter, &[number(0, 1.0), number(1000, 1.0)]);
         let mut out = Vec::new();
-        filter.finish(&mut out);
+        assert_eq!(filter.finish(&mut out), 0);
         assert_eq!((out.len(), out[0].at), (1, 1000));
         filter.finish(&mut out);
         assert_eq!(out.len(), 1);
+    }
+
+    proptest! {
+        /// Every sample is stored or let go, and two changes never share a time.
+        #[test]
+        fn nothing_vanishes(
+            steps in prop::collection::vec((0..3_i64, 0..3_u8, any::<bool>()), 0..60),
+        ) {
+            let mut filter = filter(0.0);
+            let (mut at, mut out, mut let_go) = (1000, Vec::new(), 0);
+            for (wait, value, good) in &steps {
+                at += wait;
+                let mut update = number(at, f64::from(*value));
+                if !good {
+                    update.quality = Quality::Bad(QualityReason::Timeout);
+                }
+                let_go += filter.take(&update, &mut out);
+            }
+            let_go += filter.finish(&mut out);
+            prop_assert_eq!(out.len() as u64 + let_go, steps.len() as u64);
+            prop_assert!(out.windows(2).all(|two| two[0].at < two[1].at));
+        }
     }
 }

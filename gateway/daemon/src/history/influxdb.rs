@@ -313,6 +313,10 @@ impl Sink {
     /// Says how it is, and in the log when that changed.
     async fn report(&self, fault: Option<&Fault>) {
         let behind = self.store.db().behind(INFLUXDB).await;
+        if let Ok((sent, _)) = behind {
+            let rows = *self.grown.borrow() - sent;
+            metrics::gauge!("zhiban_influxdb_rows_behind").set(rows as f64);
+        }
         let fault = fault.map(|fault| match &self.unmade {
             Some(unmade) => format!("{fault} ({unmade})"),
             None => fault.to_string(),

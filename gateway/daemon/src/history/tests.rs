@@ -1,6 +1,9 @@
 //! The history from outside: what goes in comes out, over stops, damage and restarts.
 
+mod measures;
+
 use super::*;
+use zhiban_core::alarm::rule::AlarmRule;
 use zhiban_core::model::{AssetSpec, Location, Policy, Site};
 use zhiban_core::{PointId, Quality, Text, Timestamp, Value};
 use zhiban_dashboard::ports::{Aggregation, History, Series, SeriesQuery};
@@ -20,6 +23,11 @@ pub(crate) fn analog(point: &str, deadband: f64) -> String {
 
 /// A site `tower` with one pump set `P1` that has these points.
 pub(crate) fn model(rows: Vec<String>) -> Model {
+    model_with(rows, Vec::new())
+}
+
+/// The same, with rules.
+pub(crate) fn model_with(rows: Vec<String>, rules: Vec<Arc<AlarmRule>>) -> Model {
     let profile = format!(
         "id = \"p\"\nclass = \"pump_set\"\ntitle = {{ zh = \"泵\", en = \"pump\" }}\n\
          trust = \"bench\"\nsource = \"test\"\n{}",
@@ -41,7 +49,7 @@ pub(crate) fn model(rows: Vec<String>) -> Model {
         link: "l".to_owned(),
         disabled: false,
         stale_after: Duration::from_secs(10),
-        rules: Vec::new(),
+        rules,
     };
     Model::build(site, vec![asset], Vec::new(), Policy::default()).unwrap()
 }

@@ -92,7 +92,7 @@ impl Writer {
         while let Ok(batch) = queue.try_recv() {
             self.take(&mut vec![batch]);
         }
-        self.filter.finish(&mut self.waiting.samples);
+        count_unchanged(self.filter.finish(&mut self.waiting.samples));
         self.flush().await;
         count_dropped(self.waiting.samples.len(), "stopping");
         self.segments.shutdown().await;
@@ -157,8 +157,7 @@ impl Writer {
             waiting.durable.extend(batch.durable);
         }
         metrics::counter!("zhiban_history_points_total", "what" => "received").increment(received);
-        metrics::counter!("zhiban_history_points_total", "what" => "unchanged")
-            .increment(unchanged);
+        count_unchanged(unchanged);
         let empty = waiting.samples.is_empty() && waiting.events.is_empty();
         if !waiting.durable.is_empty() {
             waiting.due = Some(Instant::now());
@@ -337,6 +336,11 @@ impl Waiting {
             self.events.clear();
         }
     }
+}
+
+/// Counts samples that say what was stored before.
+fn count_unchanged(samples: u64) {
+    metrics::counter!("zhiban_history_points_total", "what" => "unchanged").increment(samples);
 }
 
 async fn at(time: Option<Instant>) {
