@@ -3,6 +3,7 @@
 
 mod broker;
 mod compose;
+mod image;
 mod unit;
 
 use std::path::{Path, PathBuf};
@@ -71,6 +72,25 @@ fn broker_link(config: &Config) -> (&str, u16, &str, &Path) {
         ),
         other => panic!("no broker in deploy/gateway.toml: {other:?}"),
     }
+}
+
+#[test]
+fn the_configuration_is_accepted_by_the_program() {
+    let Some(_) = crate::support::require(crate::support::Peer::Mosquitto) else {
+        return;
+    };
+    let secrets = secrets();
+    let text = read("deploy/gateway.toml")
+        .replace("\"/secrets/", &format!("\"{}/", secrets.path().display()));
+    let file = secrets.path().join("gateway.toml");
+    std::fs::write(&file, text).unwrap();
+    let checked = crate::support::zhiban::run(&["check", "--config", file.to_str().unwrap()]);
+    assert!(
+        checked.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&checked.stdout),
+        String::from_utf8_lossy(&checked.stderr)
+    );
 }
 
 #[test]
