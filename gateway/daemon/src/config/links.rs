@@ -116,7 +116,7 @@ fn serial_gap() -> Duration {
 }
 
 fn keep_alive() -> Duration {
-    Duration::from_secs(30)
+    Duration::from_secs(5)
 }
 
 impl LinkConfig {
