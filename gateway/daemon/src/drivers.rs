@@ -111,17 +111,27 @@ pub fn spawn(tracker: &TaskTracker, context: DriverContext, link: LinkSpec, devi
 }
 
 async fn supervise(context: DriverContext, link: LinkSpec, devices: Vec<Device>) {
+    let assets: Vec<AssetId> = devices.iter().map(|device| device.asset).collect();
+    let driver = context.clone();
+    restart_on_panic(context, &assets, || {
+        run(driver.clone(), link.clone(), devices.clone())
+    })
+    .await;
+}
+
+/// Runs a driver until it ends by itself; after a panic its assets are out of reach meanwhile.
+async fn restart_on_panic<F: Future<Output = ()>>(
+    context: DriverContext,
+    assets: &[AssetId],
+    driver: impl Fn() -> F,
+) {
     let mut backoff = Backoff::default();
-    loop {
-        let run = run(context.clone(), link.clone(), devices.clone());
-        if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
-            return;
-        }
+    while AssertUnwindSafe(driver()).catch_unwind().await.is_err() {
         let labels = [("link", context.link.clone())];
         metrics::counter!("zhiban_driver_panics_total", &labels).increment(1);
         tracing::error!(link = %context.link, "the driver panicked; it is started again");
-        let down = devices.iter().map(|device| Input::Link {
-            asset: device.asset,
+        let down = assets.iter().map(|asset| Input::Link {
+            asset: *asset,
             state: LinkState::Down,
         });
         if context.engine.inputs(down.collect()).await.is_err() {
@@ -139,5 +149,37 @@ async fn run(context: DriverContext, link: LinkSpec, devices: Vec<Device>) {
     match link {
         LinkSpec::Modbus(link) => modbus::run(context, link, devices).await,
         LinkSpec::Mqtt(link) => mqtt::run(context, link, devices).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Message;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test]
+    async fn a_driver_that_panics_is_started_again_and_its_assets_are_down_meanwhile() {
+        let (engine, mut messages) = EngineHandle::channel();
+        let context = DriverContext {
+            link: "test".to_owned(),
+            engine,
+            stop: CancellationToken::new(),
+        };
+        let starts = AtomicU32::new(0);
+        restart_on_panic(context, &[AssetId(1), AssetId(2)], || async {
+            let earlier = starts.fetch_add(1, Ordering::Relaxed);
+            assert!(earlier > 0, "this panic is part of the test");
+        })
+        .await;
+        assert_eq!(starts.load(Ordering::Relaxed), 2);
+        let Some(Message::Inputs(inputs)) = messages.recv().await else {
+            panic!("no inputs");
+        };
+        let down = |asset| Input::Link {
+            asset: AssetId(asset),
+            state: LinkState::Down,
+        };
+        assert_eq!(inputs, [down(1), down(2)]);
     }
 }
