@@ -106,7 +106,7 @@ impl Feeder {
             return settled.send(()).or(Ok(()));
         }
         let key = InboxKey {
-            hash: self.hash(&message),
+            hash: self.hash(&message, meaning.timed),
             unique: meaning.timed || message.repeated,
         };
         let delivery = Delivery {
@@ -120,13 +120,19 @@ impl Feeder {
         self.engine.deliver(delivery).await
     }
 
-    fn hash(&self, message: &Received) -> [u8; 16] {
+    /// By what a second copy of a message is known. Where it has no time of its own the number
+    /// that the broker gave it tells it from an equal one: a repeated delivery keeps its number.
+    fn hash(&self, message: &Received, timed: bool) -> [u8; 16] {
         let mut hash = Sha256::new();
         for part in [self.link.as_bytes(), message.topic.as_bytes()] {
             hash.update(part);
             hash.update([0]);
         }
         hash.update(&message.payload);
+        if let Some(packet) = message.packet.filter(|_| !timed) {
+            hash.update([0]);
+            hash.update(packet.to_be_bytes());
+        }
         let digest: [u8; 32] = hash.finalize().into();
         *digest.first_chunk().unwrap_or(&[0; 16])
     }
