@@ -118,9 +118,28 @@ async fn a_record_shows_its_whole_life() {
     assert_eq!(row.raised_value, Some(zhiban_core::Value::Flag(true)));
     assert_eq!(events.len(), 1);
     assert!(building.journal.alarm(AlarmId(99)).await.unwrap().is_none());
+}
 
+#[tokio::test]
+async fn orders_are_found_by_status_and_person() {
+    let mut building = building().await;
+    building.set(DOOR, true).await;
+    let orders = building.snapshot().work_orders;
+    let assign = MoveWorkOrder {
+        no: orders.keys().next().unwrap().clone(),
+        to: WorkOrderStatus::Assigned,
+        by: "li".to_owned(),
+        version: None,
+        note: None,
+        reason: None,
+        assignee: Some("王工".to_owned()),
+        repair: Repair::default(),
+        recorded_at: None,
+    };
+    let assign = Command::MoveWorkOrder(Box::new(assign));
+    building.command(assign).await;
     let mine = building.journal.work_orders(OrderFilter {
-        statuses: vec![WorkOrderStatus::Accepted],
+        statuses: vec![WorkOrderStatus::Assigned],
         assignee: Some("王工".to_owned()),
         limit: 10,
         ..OrderFilter::default()

@@ -122,26 +122,37 @@ pub(crate) struct Building {
     pub(crate) journal: Journal,
     pub(crate) facility: Facility,
     pub(crate) now: Timestamp,
-    folder: TempDir,
+    file: PathBuf,
+    /// The folder of the file, when it is the building's own.
+    _folder: Option<TempDir>,
 }
 
+/// A building on a new file.
 pub(crate) async fn building() -> Building {
     let folder = tempfile::tempdir().unwrap();
+    let building = building_at(folder.path().join("数据 1/core.db")).await;
+    Building {
+        _folder: Some(folder),
+        ..building
+    }
+}
+
+/// A building on a file that may be there.
+pub(crate) async fn building_at(file: PathBuf) -> Building {
     let now = minutes(0);
-    let file = folder.path().join("数据 1/core.db");
     let (journal, records) = Journal::open(&file, model(3, &[]), now).await.unwrap();
-    assert_eq!(records.last_alarm, 0);
     Building {
         facility: Facility::restore(journal.model().clone(), records, now),
         journal,
         now,
-        folder,
+        file,
+        _folder: None,
     }
 }
 
 impl Building {
     pub(crate) fn file(&self) -> PathBuf {
-        self.folder.path().join("数据 1/core.db")
+        self.file.clone()
     }
 
     /// Everything in memory is gone, and the file is opened as a start does.
