@@ -12,6 +12,7 @@ mod docs;
 mod influx;
 mod modbus;
 mod mqtt;
+mod outbox;
 mod profiles;
 mod support;
 mod support_works;
