@@ -148,7 +148,7 @@ fn lock(database: &Path) -> Result<File, JournalError> {
     let mut name = database.as_os_str().to_owned();
     name.push(".lock");
     let unwritable = |error| JournalError::Unwritable {
-        folder: database.to_owned(),
+        folder: database.parent().unwrap_or(database).to_owned(),
         error,
     };
     let file = File::create(name).map_err(unwritable)?;
