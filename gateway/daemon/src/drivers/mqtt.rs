@@ -163,3 +163,35 @@ impl Feeder {
         metrics::counter!("zhiban_mqtt_messages_total", &labels).increment(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(packet: u16, payload: &'static str) -> Received {
+        Received {
+            epoch: 1,
+            packet: Some(packet),
+            retained: false,
+            repeated: false,
+            oversize: false,
+            topic: "a".to_owned(),
+            payload: payload.into(),
+        }
+    }
+
+    #[test]
+    fn an_equal_message_is_another_one_unless_its_time_or_its_number_is_the_same() {
+        let feeder = Feeder {
+            link: "test".to_owned(),
+            engine: EngineHandle::channel().0,
+            devices: Devices::new(Vec::new()),
+            debts: mpsc::channel(1).0,
+        };
+        let hash = |packet, payload, timed| feeder.hash(&received(packet, payload), timed);
+        assert_eq!(hash(1, "on", false), hash(1, "on", false));
+        assert_ne!(hash(1, "on", false), hash(2, "on", false));
+        assert_eq!(hash(1, "on", true), hash(2, "on", true));
+        assert_ne!(hash(1, "on", true), hash(1, "off", true));
+    }
+}
