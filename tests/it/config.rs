@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use zhiban::config::{Config, Fault, schema};
 
+use crate::support::zhiban::run;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -257,4 +259,52 @@ fn a_site_changes_rules_for_a_class_and_then_for_an_asset() {
     assert_eq!(rule("A1"), Some((4, 45.0, "1m".to_owned())));
     assert_eq!(rule("A2"), Some((4, 45.0, "5m".to_owned())));
     assert_eq!(rule("A3"), None);
+}
+
+fn shell(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let done = run(arguments);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (done.status.code(), text(done.stdout), text(done.stderr))
+}
+
+#[test]
+fn check_says_all_faults_on_stderr_and_ends_with_1() {
+    let good = root().join("config/gateway.toml");
+    let (code, stdout, stderr) = shell(&["check", "--config", good.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("no fault"), "{stdout}");
+    let bad = root().join("tests/it/config/bad/assets.toml");
+    let (code, stdout, stderr) = shell(&["check", "--config", bad.to_str().unwrap()]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!(stderr.lines().count(), 6, "{stderr}");
+    assert!(stderr.contains("assets.toml:29:1: unit 248 can't be addressed; write 1 to 247"));
+    let (code, stdout, _) = shell(&["check", "--json", "--config", bad.to_str().unwrap()]);
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &told["ok"]), (Some(1), &Value::Bool(false)));
+    assert_eq!(told["faults"][2]["line"], 29);
+}
+
+#[test]
+fn profiles_are_listed_and_checked_from_the_shell() {
+    let (code, stdout, stderr) = shell(&["profile", "list", "--json"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let list: Value = serde_json::from_str(&stdout).unwrap();
+    let ids: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["id"])
+        .collect();
+    assert!(ids.contains(&&Value::from("virtual-elevator")), "{ids:?}");
+    let good = root().join("config/profiles/pump/grundfos-cim.toml");
+    let (code, stdout, stderr) = shell(&["profile", "check", good.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("Every example decodes"), "{stdout}");
+    let bad = root().join("tests/it/config/bad/profile.toml");
+    let (code, _, stderr) = shell(&["profile", "check", bad.to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains("profile.toml:29:1: \"write\" is not allowed"),
+        "{stderr}"
+    );
 }

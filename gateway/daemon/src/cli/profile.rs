@@ -113,13 +113,14 @@ fn tell(file: &Path, profile: &Profile) -> Result<()> {
     ))?;
     for row in &profile.points {
         let example = row.example.as_ref().map_or(String::new(), example);
-        say(format!(
-            "  {:<28} {:<8} {:<26} {}",
+        let line = format!(
+            "  {:<28} {:<8} {:<26} {example} {}",
             row.point,
             kind(row.kind),
             place(row),
-            example + " " + &row.unit
-        ))?;
+            row.unit
+        );
+        say(line.trim_end())?;
     }
     let plan = profile.plan();
     if let Some(modbus) = &profile.modbus

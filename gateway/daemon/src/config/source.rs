@@ -392,7 +392,9 @@ mod tests {
     fn what_is_left_can_still_be_placed() {
         let mut faults = Vec::new();
         let text = "name = \"a\"\n[[item]]\nunit = 1\n[[item]]\nunit = 2\n";
-        let (_, document) = read::<Outer>(Path::new("f"), text, &mut faults).unwrap();
+        let (outer, document) = read::<Outer>(Path::new("f"), text, &mut faults).unwrap();
+        let units: Vec<_> = outer.item.iter().map(|item| item.unit).collect();
+        assert_eq!((outer.name.as_str(), units), ("a", vec![1, 2]));
         let path = ["item", "1", "unit"].map(str::to_owned);
         let fault = document.fault(&path, "w", "r");
         assert_eq!((fault.line, fault.column), (5, 1));
