@@ -16,7 +16,7 @@ use axum::extract::{Form, Path, Query};
 use axum::response::Response;
 use serde::Deserialize;
 use zhiban_core::model::PointKind;
-use zhiban_core::{AlarmId, AlarmState, Command, Duration};
+use zhiban_core::{AlarmId, AlarmState, Command, Duration, Refusal};
 
 /// Alarms on one page of the records.
 const PAGE: u32 = 50;
@@ -301,8 +301,19 @@ pub(super) async fn acknowledge(
     let comment = written(&input.comment, "comment")?;
     let by = visit.me.user.clone();
     let command = Command::Acknowledge { alarm, by, comment };
-    input.once.send(&visit, command).await?;
+    let sent = input.once.send(&visit, command).await;
+    if !sent.as_ref().is_err_and(is_done_already) {
+        sent?;
+    }
     Ok(input.once.go_back(&format!("/alarms/{id}")))
+}
+
+/// Somebody was faster, or the alarm is over: the page says so by itself.
+fn is_done_already(error: &ApiError) -> bool {
+    matches!(
+        error,
+        ApiError::AlarmOver | ApiError::Refused(Refusal::AlreadyAcknowledged { .. }, _)
+    )
 }
 
 /// Puts an alarm aside for a time.

@@ -16,7 +16,8 @@ use crate::error::ApiError;
 use crate::ports::OrderFilter;
 use askama::Template;
 use axum::extract::{Form, Path, Query};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderValue;
+use axum::response::Response;
 use form::{MoveInput, Rejected};
 use serde::Deserialize;
 use zhiban_core::{Command, WorkOrderNumber, WorkOrderStatus};
@@ -154,7 +155,7 @@ fn number(text: &str) -> Result<WorkOrderNumber, ApiError> {
 
 /// A step of an order. What is wrong with it is shown at the fields, and what was written is kept.
 pub(super) async fn transition(
-    visit: Visit,
+    mut visit: Visit,
     Path(no): Path<String>,
     Form(input): Form<MoveInput>,
 ) -> Result<Response, ApiError> {
@@ -172,10 +173,15 @@ pub(super) async fn transition(
         return Err(error);
     }
     let status = error.status();
+    // The page shown again is the order's, not the address that only takes posts.
+    visit.look.here = format!("/work-orders/{no}");
     let rejected = Rejected { input, error };
     let page = detail::OrderPage::new(&visit, &no, Some(rejected)).await?;
     let mut response = render(&page)?;
     *response.status_mut() = status;
+    if let Ok(home) = HeaderValue::from_str(&visit.look.here) {
+        response.headers_mut().insert("hx-replace-url", home);
+    }
     Ok(response)
 }
 
@@ -201,5 +207,5 @@ pub(super) async fn comment(
         let command = Command::CommentWorkOrder { no, by, comment };
         input.once.send(&visit, command).await?;
     }
-    Ok(input.once.go_back(&home).into_response())
+    Ok(input.once.go_back(&home))
 }
