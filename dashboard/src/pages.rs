@@ -12,6 +12,8 @@ mod picture;
 mod posts;
 mod show;
 mod sign_in;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use crate::Shared;

@@ -27,6 +27,8 @@ struct AlarmsPage {
     f: Frame,
     tabs: Vec<Tab>,
     alarms: Vec<AlarmRowView>,
+    /// What to do about the chosen alarm, else the first.
+    guide: Option<Guide>,
     histogram: Option<Histogram>,
     older: Option<String>,
 }
@@ -34,6 +36,15 @@ struct AlarmsPage {
 /// A row of the list, with the key of its own form.
 struct AlarmRowView {
     a: AlarmItem,
+    key: String,
+    /// The list with this alarm's guidance beside it.
+    pick: String,
+}
+
+/// The pane beside the list.
+struct Guide {
+    a: AlarmItem,
+    g: Guidance,
     key: String,
 }
 
@@ -82,6 +93,7 @@ pub(super) struct ListQuery {
     state: String,
     asset: String,
     before: String,
+    sel: String,
 }
 
 /// The list of alarms.
@@ -146,10 +158,29 @@ pub(super) async fn list(
         tabs,
         alarms: alarms
             .into_iter()
-            .map(|a| AlarmRowView { a, key: key() })
+            .map(|a| AlarmRowView {
+                pick: format!("/alarms?state={}&sel={}", auth::escape(state), a.id),
+                key: key(),
+                a,
+            })
             .collect(),
         histogram: per_hour.ok().map(|counts| Histogram::new(&visit, &counts)),
+        guide: guide(&visit, &query),
         older,
+    })
+}
+
+/// What to do about one open alarm.
+fn guide(visit: &Visit, query: &ListQuery) -> Option<Guide> {
+    let alarms = visit.open_alarms();
+    let id = query.sel.parse().ok();
+    let chosen = alarms.iter().find(|alarm| Some(alarm.id) == id);
+    let alarm = chosen.or(alarms.first())?;
+    let rule = &visit.snapshot.model.rule(alarm.rule).rule;
+    Some(Guide {
+        a: AlarmItem::live(visit, alarm),
+        g: Guidance::new(visit, rule),
+        key: key(),
     })
 }
 

@@ -201,10 +201,18 @@ impl Visit {
                 AlarmState::Normal => 4,
             };
             let set_aside = rank > 2;
-            let key = (set_aside, rank == 2, alarm.priority, rank);
+            let unnamed = !self.names_order(alarm);
+            let key = (set_aside, rank == 2, alarm.priority, rank, unnamed);
             (key, std::cmp::Reverse(alarm.raised_at))
         });
         alarms
+    }
+
+    /// Whether an alarm's order is named after it: the worst of the faults that belong together.
+    pub(crate) fn names_order(&self, alarm: &Alarm) -> bool {
+        let order = alarm.work_order.as_ref();
+        let order = order.and_then(|no| self.snapshot.work_orders.get(no));
+        order.is_some_and(|order| order.rule == Some(alarm.rule))
     }
 
     /// Open orders by time left, those without a limit last.

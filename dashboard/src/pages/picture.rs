@@ -195,7 +195,10 @@ impl<'a> Subject<'a> {
     pub(crate) fn worst(&self) -> Option<&'a Alarm> {
         let alarms = self.visit.snapshot.alarms.values();
         let mine = alarms.filter(|alarm| alarm.asset == self.id && is_marking(alarm));
-        mine.min_by_key(|alarm| (alarm.priority, alarm.raised_at))
+        mine.min_by_key(|alarm| {
+            let unnamed = !self.visit.names_order(alarm);
+            (alarm.priority, unnamed, alarm.raised_at)
+        })
     }
 
     /// The alarm that marks one point of the asset.

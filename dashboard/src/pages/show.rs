@@ -127,7 +127,12 @@ impl Reading {
         let codes = code_words(words, point);
         let text = match &state.value {
             Some(value) => value_text(value, point.decimals, &codes),
-            None => words.t("value.none"),
+            None => String::new(),
+        };
+        let text = if text.trim().is_empty() {
+            words.t("value.none")
+        } else {
+            text
         };
         let reason = state.quality.reason();
         Self {

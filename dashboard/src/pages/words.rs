@@ -60,4 +60,4 @@ impl Words {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

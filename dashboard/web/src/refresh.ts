@@ -26,11 +26,21 @@ function morph(target: Node, fragment: DocumentFragment): unknown {
   });
 }
 
+function field(form: HTMLFormElement, name: string): HTMLInputElement | null {
+  return form.querySelector(`input[name="${name}"]`);
+}
+
 /** A kept element gives way when the server means another one. */
 function sameKept(shown: Node, next: Node): boolean {
   if (!(shown instanceof HTMLElement) || !(next instanceof HTMLElement)) return false;
-  if (shown instanceof HTMLFormElement && next instanceof HTMLFormElement)
-    return shown.action === next.action && !next.querySelector("[aria-invalid]");
+  if (shown instanceof HTMLFormElement && next instanceof HTMLFormElement) {
+    const same = shown.action === next.action && field(shown, "to")?.value === field(next, "to")?.value;
+    if (!same || next.querySelector("[aria-invalid]")) return false;
+    // What is around the form was brought up to date, so it is sent for what is seen now.
+    const [old, fresh] = [field(shown, "version"), field(next, "version")];
+    if (old && fresh) old.value = fresh.value;
+    return true;
+  }
   return shown.dataset["key"] === next.dataset["key"] && shown.dataset["from"] === next.dataset["from"];
 }
 

@@ -71,7 +71,7 @@ function options(element: HTMLElement, width: number): uPlot.Options {
     padding: [16, 10, 0, 0],
     legend: { show: false },
     cursor: { y: false },
-    scales: { ...(flag ? { y: { range: [-0.1, 1.1] } } : {}), x: { range: (_plot, low, high) => [Math.min(low, Number(data["from"]) / 1000), Math.max(high, Number(data["to"]) / 1000)] } },
+    scales: { x: { range: (_plot, low, high) => extent(data, low, high) }, y: { range: (_plot, low, high) => (flag ? [-0.1, 1.1] : room(low, high)) } },
     axes: [
       {
         stroke: ink2,
@@ -99,6 +99,20 @@ function options(element: HTMLElement, width: number): uPlot.Options {
     bands: [{ series: [2, 1], fill: band }],
     hooks: { draw: [(plot) => marks(plot, JSON.parse(data["marks"] || "[]") as Mark[])], setCursor: [(plot) => point(element, plot, value)] },
   };
+}
+
+/** The time asked for; when the records begin only in its second half, from there. */
+function extent(data: DOMStringMap, low: number, high: number): [number, number] {
+  const from = Number(data["from"]) / 1000;
+  const to = Math.max(high, Number(data["to"]) / 1000);
+  return [low > (from + to) / 2 ? low - (to - low) * 0.04 : Math.min(low, from), to];
+}
+
+/** Some air above and below, also around a value that does not change. */
+function room(low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null) return [0, 1];
+  const air = Math.max((high - low) * 0.08, Math.abs(high) * 0.005, 1e-3);
+  return [low - air, high + air];
 }
 
 /** A value in words: a flag's own, or a number with the point's decimals. */

@@ -98,7 +98,7 @@ function shift(element: HTMLElement, value: number): void {
 
 /** A value as people read it, as the server writes it too. */
 export function format(element: HTMLElement, value: Row[1]): string {
-  if (value === null) return word("value.none");
+  if (value === null || value === "") return word("value.none");
   const codes = element.dataset["w"];
   if (codes) {
     const found = (JSON.parse(codes) as Record<string, string>)[String(value)];

@@ -34,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) reading: Reading,
     pub(crate) symbol: Option<Symbol>,
+    /// Whether true is the calm state.
+    pub(crate) calm: bool,
     /// A value that belongs beside it: the battery's voltage.
     pub(crate) beside: Option<Reading>,
 }
@@ -82,6 +84,7 @@ impl Panel {
             Some(Row {
                 name: words.code("panel", point),
                 symbol: subject.worst_of(point).map(|alarm| subject.symbol(alarm)),
+                calm: *point == "normal",
                 beside: (*point == "battery_fault")
                     .then(|| subject.reading("battery_voltage"))
                     .flatten(),

@@ -9,7 +9,7 @@ fn root() -> PathBuf {
 }
 
 /// The keys and texts of a table; reads the small part of TOML that the tables use.
-fn table(name: &str) -> BTreeMap<String, String> {
+pub(in crate::pages) fn table(name: &str) -> BTreeMap<String, String> {
     let text = fs::read_to_string(root().join("i18n").join(name)).unwrap();
     let mut section = String::new();
     let mut keys = BTreeMap::new();

@@ -1,0 +1,318 @@
+//! Pages as people meet them: in both languages, without scripts, with forms alone.
+
+use super::words::tests::table;
+use crate::fixture::{Fixture, PASSWORD, USER};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode};
+use tower::ServiceExt;
+
+const PAGES: [&str; 12] = [
+    "/",
+    "/assets",
+    "/assets?class=elevator&state=alarm",
+    "/assets/A3",
+    "/assets/P1?point=outlet_pressure&hours=24",
+    "/alarms",
+    "/alarms?state=unacknowledged",
+    "/alarms?state=shelved",
+    "/alarms?state=all",
+    "/work-orders",
+    "/work-orders?view=mine",
+    "/work-orders?view=over",
+];
+
+/// A person with a browser that runs no scripts.
+struct Person {
+    fixture: Fixture,
+    router: Router,
+    cookie: String,
+}
+
+/// What came back: status, where to, and the page.
+type Answer = (StatusCode, String, String);
+
+impl Person {
+    async fn new() -> Self {
+        let fixture = Fixture::start();
+        let router = crate::router(fixture.app.clone());
+        let mut person = Self {
+            fixture,
+            router,
+            cookie: String::new(),
+        };
+        let fields = [
+            ("username", USER),
+            ("password", PASSWORD),
+            ("next", "/alarms"),
+        ];
+        let request = person.request(Method::POST, "/login", "zh-CN", &fields);
+        let response = person.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SEE_OTHER);
+        assert_eq!(response.headers()["location"], "/alarms");
+        let cookie = response.headers()["set-cookie"].to_str().unwrap();
+        person.cookie = cookie.split(';').next().unwrap().to_owned();
+        person
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        language: &str,
+        fields: &[(&str, &str)],
+    ) -> Request<Body> {
+        let pairs = fields.iter();
+        let pairs = pairs.map(|(name, value)| format!("{name}={}", crate::auth::escape(value)));
+        let body = pairs.collect::<Vec<_>>().join("&");
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header("accept-language", language)
+            .header("cookie", &self.cookie)
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .unwrap()
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let location = parts.headers.get("location");
+        let location = location.map_or("", |value| value.to_str().unwrap());
+        let bytes = to_bytes(body, 1 << 22).await.unwrap();
+        let page = String::from_utf8(bytes.to_vec()).unwrap();
+        (parts.status, location.to_owned(), page)
+    }
+
+    async fn read(&self, path: &str, language: &str) -> String {
+        let request = self.request(Method::GET, path, language, &[]);
+        let (status, _, page) = self.ask(request).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        page
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.ask(self.request(Method::POST, path, "zh-CN", fields))
+            .await
+    }
+
+    /// The first order's address in the list.
+    async fn order(&self) -> String {
+        let list = self.read("/work-orders", "en").await;
+        let rest = list.split_once("href=\"/work-orders/WO-").unwrap().1;
+        format!("/work-orders/WO-{}", rest.split('"').next().unwrap())
+    }
+
+    /// A step that must be allowed.
+    async fn step(&self, order: &str, to: &str, fields: &[(&str, &str)]) {
+        let mut all = vec![("to", to)];
+        all.extend(fields);
+        let (status, location, page) = self.post(&format!("{order}/move"), &all).await;
+        assert_eq!(status, StatusCode::SEE_OTHER, "{to}: {page}");
+        assert_eq!(location, order);
+    }
+}
+
+fn is_chinese(letter: char) -> bool {
+    ('\u{3400}'..='\u{9fff}').contains(&letter)
+}
+
+#[tokio::test]
+async fn every_page_speaks_one_language_and_names_no_key() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    person.fixture.trip();
+    let order = person.order().await;
+    let pages = PAGES.into_iter().map(str::to_owned);
+    let pages: Vec<String> = pages.chain([order, "/alarms/1".into()]).collect();
+    let keys = table("zh-CN.toml");
+    for path in &pages {
+        for language in ["zh-CN", "en"] {
+            let page = person.read(path, language).await;
+            assert!(
+                page.contains(&format!("<html lang=\"{language}\"")),
+                "{path}"
+            );
+            let shown = keys.keys().find(|key| page.contains(&format!(">{key}<")));
+            assert_eq!(shown, None, "{path} in {language}");
+            if language == "en" {
+                let people = ["中文", "李值班", "赵师傅", "孙师傅"];
+                let rest = people
+                    .iter()
+                    .fold(page, |page, name| page.replace(name, ""));
+                let left: String = rest.chars().filter(|one| is_chinese(*one)).collect();
+                assert!(left.is_empty(), "{path}: {left}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_page_carries_code_or_style_of_its_own() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    for path in PAGES {
+        let page = person.read(path, "en").await;
+        for forbidden in [
+            " style=",
+            "<style",
+            "<script>",
+            "onclick=",
+            "javascript:",
+            "http://",
+            "https://",
+        ] {
+            assert!(!page.contains(forbidden), "{path} has {forbidden}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_people_write_comes_back_as_text() {
+    let person = Person::new().await;
+    let evil = "<img src=x onerror=alert(1)>\"'";
+    let fields = [("title", evil), ("note", evil), ("priority", "2")];
+    let (status, location, _) = person.post("/assets/A3/report", &fields).await;
+    assert_eq!(
+        (status, location.as_str()),
+        (StatusCode::SEE_OTHER, "/work-orders")
+    );
+    let order = person.order().await;
+    for path in ["/", "/work-orders", "/assets/A3", &order] {
+        let page = person.read(path, "zh-CN").await;
+        assert!(!page.contains("<img"), "{path}");
+    }
+    let (_, _, page) = person
+        .post(
+            &format!("{order}/move"),
+            &[("to", "rejected"), ("note", evil)],
+        )
+        .await;
+    assert!(!page.contains("<img"));
+}
+
+#[tokio::test]
+async fn an_order_goes_from_birth_to_its_end_by_forms_alone() {
+    let person = Person::new().await;
+    person.fixture.trip();
+    let order = person.order().await;
+    for step in ["accepted", "on_site", "in_progress"] {
+        person.step(&order, step, &[("note", "走到这一步")]).await;
+    }
+    let half = [
+        ("to", "completed"),
+        ("cause", "轴承损坏"),
+        ("labor_minutes", "x"),
+    ];
+    let (status, _, page) = person.post(&format!("{order}/move"), &half).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        page.contains(">轴承损坏</textarea>"),
+        "what was written is kept"
+    );
+    let half = [("to", "completed"), ("cause", "轴承损坏")];
+    let (status, _, page) = person.post(&format!("{order}/move"), &half).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        page.matches("aria-invalid=\"true\"").count(),
+        1,
+        "only the remedy is missing"
+    );
+    let done = [
+        ("cause", "轴承损坏"),
+        ("remedy", "更换轴承"),
+        ("labor_minutes", "35"),
+    ];
+    person.step(&order, "completed", &done).await;
+    let (status, _, page) = person
+        .post(&format!("{order}/move"), &[("to", "verified")])
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT, "the fault still stands");
+    assert!(
+        page.contains(&format!("hx-get=\"{order}\"")),
+        "the page is the order's"
+    );
+    person.fixture.calm();
+    person.step(&order, "verified", &[]).await;
+    let page = person.read(&order, "zh-CN").await;
+    assert!(page.contains("更换轴承") && page.contains("35 分 0 秒"));
+    assert!(
+        person
+            .read("/work-orders?view=over", "zh-CN")
+            .await
+            .contains(&order)
+    );
+}
+
+#[tokio::test]
+async fn a_form_sent_twice_is_carried_out_once() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    let order = person.order().await;
+    let fields = [
+        ("idempotency_key", "01890000-0000-7000-8000-000000000001"),
+        ("back", order.as_str()),
+        ("comment", "已联系维保"),
+    ];
+    for _ in 0..2 {
+        let (status, location, _) = person.post(&format!("{order}/comment"), &fields).await;
+        assert_eq!((status, location), (StatusCode::SEE_OTHER, order.clone()));
+    }
+    let page = person.read(&order, "zh-CN").await;
+    assert_eq!(page.matches("已联系维保").count(), 1);
+}
+
+#[tokio::test]
+async fn acknowledging_names_the_person_and_never_fails_for_being_second() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    let fields = [("comment", "我去现场"), ("back", "/")];
+    for _ in 0..2 {
+        let (status, location, _) = person.post("/alarms/1/ack", &fields).await;
+        assert_eq!((status, location.as_str()), (StatusCode::SEE_OTHER, "/"));
+    }
+    let page = person.read("/alarms/1", "zh-CN").await;
+    assert!(page.contains("李值班") && page.contains("我去现场"));
+    assert!(person.read("/", "zh-CN").await.contains("bar calm"));
+    let elsewhere = [("back", "//evil.example/")];
+    let (_, location, _) = person.post("/alarms/1/ack", &elsewhere).await;
+    assert_eq!(location, "/", "a form never leads to another site");
+}
+
+#[tokio::test]
+async fn losing_the_record_store_is_said_in_words() {
+    let person = Person::new().await;
+    person.fixture.break_store(true);
+    let (status, _, page) = person
+        .ask(person.request(Method::GET, "/", "zh-CN", &[]))
+        .await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.contains("<html lang=\"zh-CN\"") && page.contains("暂时无法读写记录"));
+}
+
+#[tokio::test]
+async fn language_and_theme_are_kept_and_the_address_stays() {
+    let person = Person::new().await;
+    let request = person.request(
+        Method::GET,
+        "/alarms?state=all&lang=en&theme=dark",
+        "zh-CN",
+        &[],
+    );
+    let response = person.router.clone().oneshot(request).await.unwrap();
+    let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
+    assert!(
+        cookies
+            .iter()
+            .any(|one| one.to_str().unwrap().starts_with("zhiban_theme=dark"))
+    );
+    let bytes = to_bytes(response.into_body(), 1 << 22).await.unwrap();
+    let page = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(page.contains("<html lang=\"en\" data-theme=\"dark\""));
+    assert!(
+        page.contains("href=\"/alarms?state=all&#38;lang=zh-CN\""),
+        "the switch keeps the address"
+    );
+}
