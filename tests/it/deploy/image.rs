@@ -68,19 +68,30 @@ fn copy(context: &Path, stage: &Path, rest: &str) {
     }
 }
 
-/// The dependencies that the tests themselves were built with, by hard links, so that they are not
-/// built again; what is built here does not reach those.
+/// The dependencies that the tests themselves were built with, so that they are not built again.
+///
+/// Cargo writes its notes in place, so those are copies; what the compiler made is replaced, never
+/// written, so that may be hard links. Nothing of ours is among it: it has the same names there.
 fn target_folder(inside: &Path) -> PathBuf {
     let debug = program().parent().unwrap();
     let target = inside.join("target");
     std::fs::create_dir_all(target.join("debug")).unwrap();
-    for part in [".fingerprint", "build", "deps"] {
+    for (part, how) in [(".fingerprint", "-a"), ("build", "-a"), ("deps", "-al")] {
+        let copy = target.join("debug").join(part);
         let status = Command::new("cp")
-            .arg("-al")
-            .arg(debug.join(part))
-            .arg(target.join("debug"))
+            .arg(how)
+            .args([&debug.join(part), &copy])
             .status();
         assert!(status.unwrap().success(), "{part}");
+        for entry in copy.read_dir().unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            let ours = name.starts_with("zhiban") || name.starts_with("libzhiban");
+            match (ours, entry.file_type().unwrap().is_dir()) {
+                (true, true) => std::fs::remove_dir_all(entry.path()).unwrap(),
+                (true, false) => std::fs::remove_file(entry.path()).unwrap(),
+                (false, _) => {}
+            }
+        }
     }
     target
 }
