@@ -185,7 +185,8 @@ fn the_gateway_is_found_where_it_listens() {
     assert!(dockerfile.contains(&format!("\nVOLUME {data}\n")));
     let file = "/etc/zhiban/gateway.toml";
     assert_eq!(seen(gateway, file).as_deref(), Some("./gateway.toml"));
-    assert!(dockerfile.contains(&format!("CMD [\"run\", \"--config\", \"{file}\"]")));
+    assert!(dockerfile.contains(&format!("\nENV ZHIBAN_CONFIG={file}\n")));
+    assert!(dockerfile.ends_with("\nCMD [\"run\"]\n"));
 }
 
 #[test]
