@@ -36,12 +36,26 @@ pub struct Gateway {
     address: SocketAddr,
     journal: Arc<Journal>,
     accounts: Arc<Accounts>,
+    drivers: Group,
+    engine: Group,
+    rest: Group,
+}
+
+/// Tasks that stop together.
+#[derive(Default)]
+struct Group {
+    tasks: TaskTracker,
     stop: CancellationToken,
-    drivers: TaskTracker,
-    engine: TaskTracker,
-    rest: TaskTracker,
-    stop_engine: CancellationToken,
-    stop_rest: CancellationToken,
+}
+
+impl Group {
+    async fn end(&self, what: &str) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP, self.tasks.wait()).await.is_err() {
+            tracing::warn!(what, "did not end in time");
+        }
+    }
 }
 
 /// The record store's file in the data folder.
@@ -78,71 +92,64 @@ impl Gateway {
         let facility = Facility::restore(loaded.model.clone(), records, now);
         let board = Arc::new(Board::default());
         board.set("journal", true, true, "");
-        let (stop, stop_engine, stop_rest) = (
-            CancellationToken::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
-        let (drivers, engine, rest) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+        let (drivers, engine, rest) = (Group::default(), Group::default(), Group::default());
 
         let options = history_options(&loaded)?;
+        let model = loaded.model.clone();
         let (history, series, health) =
-            history::start(options, loaded.model.clone(), stop_rest.clone(), &rest).await?;
+            history::start(options, model, rest.stop.clone(), &rest.tasks).await?;
         let wake = Arc::new(Notify::new());
-        let (routes, unrecorded) =
-            start_outbox(&loaded, &journal, &wake, &board, &rest, &stop_rest)?;
-
+        let (routes, unrecorded) = start_outbox(&loaded, &journal, &wake, &board, &rest)?;
         let (snapshot, snapshots) = watch::channel(Arc::new(facility.snapshot(now)));
         let (live, _) = broadcast::channel(LIVE);
         let (handle, queue) = EngineHandle::channel();
         let pulse = Pulse::default();
-        let inbox = Inbox::restore(journal.recent_inbox(now).await?);
         let parts = Parts {
             facility,
             journal: journal.clone(),
             routes,
             unrecorded,
             history,
-            inbox,
+            inbox: Inbox::restore(journal.recent_inbox(now).await?),
             snapshot,
             live: live.clone(),
             wake,
             board: board.clone(),
-            tracker: rest.clone(),
+            tracker: rest.tasks.clone(),
             pulse: pulse.clone(),
         };
-        engine.spawn(Engine::new(parts).run(queue, stop_engine.clone()));
-        start_drivers(&loaded, &handle, &drivers, &stop)?;
-        rest.spawn({
-            let (journal, stop) = (journal.clone(), stop_rest.clone());
-            async move { journal.maintain(stop).await }
-        });
+        engine
+            .tasks
+            .spawn(Engine::new(parts).run(queue, engine.stop.clone()));
+        start_drivers(&loaded, &handle, &drivers)?;
 
         let accounts = Arc::new(Accounts::new(journal.store().clone()));
-        let app = App {
+        let router = zhiban_dashboard::router(App {
             snapshot: snapshots,
-            commands: forward_commands(handle, &rest, &stop_rest),
+            commands: forward_commands(handle, &rest),
             live,
             history: Arc::new(series),
             archive: journal.clone(),
             accounts: accounts.clone(),
             health: board.clone(),
-            stop: stop.clone(),
+            stop: drivers.stop.clone(),
             now: self::now,
-        };
-        let router = zhiban_dashboard::router(app);
-        server::serve(listener, &loaded.config.http, router, &rest, stop.clone()).await?;
-        rest.spawn(watchdog::run(pulse, board, health, stop_rest.clone()));
+        });
+        let stop = drivers.stop.clone();
+        server::serve(listener, &loaded.config.http, router, &rest.tasks, stop).await?;
+        rest.tasks
+            .spawn(watchdog::run(pulse, board, health, rest.stop.clone()));
+        rest.tasks.spawn({
+            let (journal, stop) = (journal.clone(), rest.stop.clone());
+            async move { journal.maintain(stop).await }
+        });
         Ok(Self {
             address,
             journal,
             accounts,
-            stop,
             drivers,
             engine,
             rest,
-            stop_engine,
-            stop_rest,
         })
     }
 
@@ -158,20 +165,10 @@ impl Gateway {
 
     /// Stops in order: first nothing new comes in, then the engine finishes what waits, then the rest.
     pub async fn stop(self) {
-        self.stop.cancel();
-        end(&self.drivers, "drivers").await;
-        self.stop_engine.cancel();
-        end(&self.engine, "engine").await;
-        self.stop_rest.cancel();
-        end(&self.rest, "stores and server").await;
+        self.drivers.end("drivers").await;
+        self.engine.end("engine").await;
+        self.rest.end("stores and server").await;
         self.journal.store().close().await;
-    }
-}
-
-async fn end(tracker: &TaskTracker, what: &str) {
-    tracker.close();
-    if tokio::time::timeout(STOP, tracker.wait()).await.is_err() {
-        tracing::warn!(what, "did not end in time");
     }
 }
 
@@ -199,8 +196,7 @@ fn start_outbox(
     journal: &Arc<Journal>,
     wake: &Arc<Notify>,
     board: &Arc<Board>,
-    tracker: &TaskTracker,
-    stop: &CancellationToken,
+    rest: &Group,
 ) -> Result<(Arc<Routes>, outbox::Unrecorded)> {
     let (channels, routes) = channels::set_up(&loaded.config.notify.channels)?;
     let routes = Arc::new(routes);
@@ -212,16 +208,12 @@ fn start_outbox(
         board: board.clone(),
         pace: outbox::Pace::default(),
     })?;
-    tracker.spawn(outbox.run(wake.clone(), stop.clone()));
+    rest.tasks
+        .spawn(outbox.run(wake.clone(), rest.stop.clone()));
     Ok((routes, unrecorded))
 }
 
-fn start_drivers(
-    loaded: &Loaded,
-    engine: &EngineHandle,
-    tracker: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<()> {
+fn start_drivers(loaded: &Loaded, engine: &EngineHandle, group: &Group) -> Result<()> {
     for (name, devices) in &loaded.devices {
         let Some(link) = loaded.config.links.get(name) else {
             continue;
@@ -231,9 +223,9 @@ fn start_drivers(
         let context = DriverContext {
             link: name.clone(),
             engine: engine.clone(),
-            stop: stop.clone(),
+            stop: group.stop.clone(),
         };
-        drivers::spawn(tracker, context, spec, devices.clone());
+        drivers::spawn(&group.tasks, context, spec, devices.clone());
     }
     Ok(())
 }
@@ -247,14 +239,10 @@ fn link_spec(link: &LinkConfig, site: &str) -> Result<LinkSpec> {
 }
 
 /// Decisions of people share the engine's queue with everything else.
-fn forward_commands(
-    engine: EngineHandle,
-    tracker: &TaskTracker,
-    stop: &CancellationToken,
-) -> mpsc::Sender<CommandRequest> {
+fn forward_commands(engine: EngineHandle, rest: &Group) -> mpsc::Sender<CommandRequest> {
     let (sender, mut receiver) = mpsc::channel(COMMANDS);
-    let stop = stop.clone();
-    tracker.spawn(async move {
+    let stop = rest.stop.clone();
+    rest.tasks.spawn(async move {
         while let Some(Some(request)) = stop.run_until_cancelled(receiver.recv()).await {
             if engine.command(request).await.is_err() {
                 break;

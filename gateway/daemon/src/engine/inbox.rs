@@ -36,10 +36,10 @@ impl Inbox {
         if self.known.insert(key.hash) {
             self.order.push_back(key.hash);
         }
-        if self.order.len() > REMEMBERED {
-            if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
-            }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::channels::Routes;
 use crate::journal::{OutboxEntry, Step};
+use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use zhiban_core::{Effect, Outcome, PointUpdate, Timestamp};
@@ -139,11 +140,64 @@ impl Waiting {
             self.turn.step.inbox.truncate(limit);
             self.turn.durable.truncate(limit);
         }
-        let over = self.turn.step.records.len().saturating_sub(limit);
-        if over > 0 {
-            tracing::error!(records = over, "more records wait than memory is given for");
-            metrics::counter!("zhiban_records_dropped_total").increment(over as u64);
-            self.turn.step.records.truncate(limit);
+        if self.turn.step.records.len() > limit {
+            let before = self.turn.step.records.len();
+            compact(&mut self.turn.step.records);
+            let gone = before - self.turn.step.records.len();
+            tracing::error!(
+                records = gone,
+                "steps between two states of a record are let go"
+            );
+            metrics::counter!("zhiban_records_dropped_total").increment(gone as u64);
         }
+    }
+}
+
+/// Keeps the last state of each alarm and order, and every notification. What goes are only steps
+/// on the way: the record store ends as it would have, with gaps in the lives it tells.
+fn compact(records: &mut Vec<Effect>) {
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<Effect> = Vec::new();
+    for record in records.drain(..).rev() {
+        let key = match &record {
+            Effect::Alarm(one) => format!("alarm {}", one.alarm.id),
+            Effect::WorkOrder(one) => one.order.no.to_string(),
+            Effect::Notify(one) => format!("notification {}", one.id),
+        };
+        if seen.insert(key) {
+            kept.push(record);
+        }
+    }
+    kept.reverse();
+    *records = kept;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zhiban_core::notification::Audience;
+    use zhiban_core::{AssetId, Notification, NotifyReason, Priority, Text};
+
+    fn notification(id: &str) -> Effect {
+        Effect::Notify(Notification {
+            id: id.to_owned(),
+            reason: NotifyReason::Raised,
+            audience: Audience::Crew,
+            priority: Priority::Urgent,
+            life_safety: true,
+            asset: AssetId(0),
+            rule: None,
+            alarm: None,
+            work_order: None,
+            title: Text::default(),
+            at: Timestamp::from_millis(0),
+        })
+    }
+
+    #[test]
+    fn compacting_keeps_the_last_of_each_in_order() {
+        let mut records = vec![notification("a"), notification("b"), notification("a")];
+        compact(&mut records);
+        assert_eq!(records, [notification("b"), notification("a")]);
     }
 }
