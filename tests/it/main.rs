@@ -7,13 +7,16 @@
 
 mod channels;
 mod config;
+mod demo;
 mod deploy;
 mod docs;
 mod influx;
+mod kill;
 mod modbus;
 mod mqtt;
 mod outbox;
 mod profiles;
+mod refusals;
 mod support;
 mod support_works;
 mod tidy;

@@ -1,0 +1,142 @@
+//! What the program refuses at its start: one clear sentence with place and remedy on stderr,
+//! exit code 1, and every file as it was.
+
+use crate::support::zhiban;
+use sqlx::{Connection as _, SqliteConnection};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+const CONFIG: &str = r#"[site]
+code = "test"
+name = { zh = "试验", en = "Test" }
+[http]
+listen = "127.0.0.1:0"
+[link.line]
+modbus_tcp = { host = "127.0.0.1", port = 1 }
+[[asset]]
+code = "A1"
+name = { zh = "一号梯", en = "Lift 1" }
+profile = "virtual-elevator"
+link = "line"
+unit = 1
+"#;
+
+/// Runs `zhiban run` and gives back what it wrote to stderr, which must be a refusal.
+fn refusal(file: &Path) -> String {
+    let run = zhiban::run(&["--log", "off", "run", "--config", file.to_str().unwrap()]);
+    let stderr = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1), "{stderr}");
+    assert!(run.stdout.is_empty(), "nothing on stdout");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    stderr
+}
+
+fn write(folder: &Path, text: &str) -> PathBuf {
+    let file = folder.join("gateway.toml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let file = write(folder.path(), &CONFIG.replace("127.0.0.1:0", &address));
+    let said = refusal(&file);
+    assert!(
+        said.contains(&address) && said.contains("http.listen"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plain"), "a file").unwrap();
+    let text = format!("{CONFIG}\n[storage]\ndata_dir = \"plain/data\"\n");
+    let said = refusal(&write(folder.path(), &text));
+    assert!(
+        said.contains("plain/data") && said.contains("storage.data_dir"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_corrupt_record_store_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), CONFIG);
+    let db = folder.path().join("data/core.db");
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(&db, b"this is no database, and it must not become one").unwrap();
+    let said = refusal(&file);
+    assert!(said.contains("core.db"), "{said}");
+    let after = std::fs::read(&db).unwrap();
+    assert_eq!(after, b"this is no database, and it must not become one");
+}
+
+#[tokio::test]
+async fn a_newer_record_store_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), CONFIG);
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let db = folder.path().join("data/core.db");
+    let url = format!("sqlite://{}?mode=rwc", db.display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let newer = "pragma journal_mode = wal; create table schema_version (version integer primary key); \
+                 insert into schema_version (version) values (9999)";
+    sqlx::raw_sql(newer).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let before = std::fs::read(&db).unwrap();
+    let said = refusal(&file);
+    assert!(said.contains("core.db") && said.contains("newer"), "{said}");
+    assert!(std::fs::read(&db).unwrap() == before, "not a byte of it");
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "{CONFIG}\n[influxdb]\nurl = \"http://127.0.0.1:1\"\norg = \"o\"\nbucket = \"b\"\ntoken_file = \"missing\"\n"
+    );
+    let said = refusal(&write(folder.path(), &text));
+    assert!(
+        said.contains("missing") && said.contains("gateway.toml:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn every_fault_of_a_file_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = CONFIG
+        .replace("unit = 1", "unit = 300")
+        .replace("virtual-elevator", "no-such-profile");
+    let file = write(folder.path(), &text);
+    for arguments in [["run", "--config"], ["check", "--config"]] {
+        let run = zhiban::run(&[
+            "--log",
+            "off",
+            arguments[0],
+            arguments[1],
+            file.to_str().unwrap(),
+        ]);
+        assert_eq!(run.status.code(), Some(1));
+        let said = String::from_utf8([run.stdout, run.stderr].concat()).unwrap();
+        assert!(
+            said.contains("no-such-profile") && said.contains("300"),
+            "{said}"
+        );
+        assert!(
+            said.contains("gateway.toml:11:") && said.contains("gateway.toml:13:"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_two() {
+    assert_eq!(zhiban::run(&["run"]).status.code(), Some(2));
+    assert_eq!(zhiban::run(&["no-such-command"]).status.code(), Some(2));
+    assert_eq!(zhiban::run(&["--help"]).status.code(), Some(0));
+}
