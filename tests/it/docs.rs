@@ -136,6 +136,8 @@ fn commands(document: &str) -> Vec<String> {
 fn commands_in_documents_name_files_that_exist() {
     let documents = [
         "CONTRIBUTING.md",
+        "README.md",
+        "README.zh-CN.md",
         "docs/how-to/deploy-with-docker.md",
         "docs/how-to/deploy-with-systemd.md",
     ];
@@ -149,6 +151,133 @@ fn commands_in_documents_name_files_that_exist() {
                     "{document}: {command}"
                 );
             }
+        }
+    }
+}
+
+/// What stands between these two in the code of the program, tests left out.
+fn in_code(before: &str, after: char) -> BTreeSet<String> {
+    let ours = |source: &&Source| {
+        let program = ["gateway/daemon/src/", "dashboard/src/"];
+        let tests = source.path.contains("/tests") || source.path.contains("fixture");
+        source.kind() == "rs" && !tests && program.iter().any(|path| source.path.starts_with(path))
+    };
+    let mut found = BTreeSet::new();
+    for source in sources().iter().filter(ours) {
+        let rests = source.text().split(before).skip(1);
+        found.extend(rests.filter_map(|rest| Some(rest.split_once(after)?.0.to_owned())));
+    }
+    found
+}
+
+#[test]
+fn every_metric_is_described() {
+    let cookies = ["session", "lang", "theme"];
+    let names = in_code("\"zhiban_", '"');
+    let counted = names
+        .iter()
+        .filter(|name| !cookies.contains(&name.as_str()));
+    let counted: BTreeSet<String> = counted.map(|name| format!("zhiban_{name}")).collect();
+    let described: BTreeSet<String> = quoted(&read("docs/reference/metrics.md"))
+        .into_iter()
+        .filter(|word| word.starts_with("zhiban_"))
+        .collect();
+    assert_eq!(described, counted, "described, counted");
+}
+
+#[test]
+fn every_route_of_the_api_is_described() {
+    let rows = read("docs/reference/http-api.md");
+    let rows = rows.lines().filter_map(|line| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let (method, path) = (cells.next()?, cells.next()?);
+        let path = path.strip_prefix("`/api/")?.strip_suffix('`')?;
+        Some(format!("{} /api/{path}", method.to_lowercase()))
+    });
+    let described: BTreeSet<String> = rows.collect();
+    let served: BTreeSet<String> = in_code("#[utoipa::path(", ')')
+        .iter()
+        .filter_map(|inner| {
+            let (method, rest) = inner.split_once(", path = \"")?;
+            Some(format!("{method} {}", rest.split_once('"')?.0))
+        })
+        .collect();
+    assert_eq!(described, served, "described, served");
+}
+
+#[test]
+fn every_refusal_is_described() {
+    let described = quoted(&read("docs/reference/http-api.md"));
+    for code in in_code(" => \"", '"') {
+        let (area, _) = code.split_once('.').unwrap_or_default();
+        let areas = [
+            "auth",
+            "body",
+            "query",
+            "form",
+            "idempotency",
+            "alarm",
+            "wo",
+            "match",
+            "rate",
+            "store",
+        ];
+        if areas.contains(&area) && !code.contains(' ') {
+            assert!(
+                described.contains(&code),
+                "docs/reference/http-api.md lacks {code}"
+            );
+        }
+    }
+}
+
+/// The help of a command and of all commands below it.
+fn help(command: &[&str], text: &mut String) {
+    let mut arguments = command.to_vec();
+    arguments.push("--help");
+    let output = crate::support::zhiban::run(&arguments);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let name = [&["zhiban"], command].concat().join(" ");
+    text.push_str(&format!(
+        "\n## `{name}`\n\n```text\n{}\n```\n",
+        said.trim_end()
+    ));
+    let commands = said.split("Commands:\n").nth(1).unwrap_or_default();
+    let lines = commands.lines().take_while(|line| line.starts_with("  "));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    for name in names.filter(|name| *name != "help") {
+        help(&[command, &[name]].concat(), text);
+    }
+}
+
+/// `UPDATE=1` writes it anew.
+#[test]
+fn the_command_line_is_described() {
+    let path = "docs/reference/command-line.md";
+    let mut text = "<!-- What `zhiban --help` says, command by command; written by the tests (UPDATE=1). -->\n\
+        # Command line\n\n\
+        Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.\n"
+        .to_owned();
+    help(&[], &mut text);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(root().join(path), &text).unwrap();
+    }
+    assert!(
+        read(path) == text,
+        "{path} is not what --help says: run again with UPDATE=1"
+    );
+}
+
+#[test]
+fn the_configuration_in_the_readme_is_accepted() {
+    for document in ["README.md", "README.zh-CN.md"] {
+        let text = read(document);
+        let example = text.split("```toml\n").nth(1).unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let file = Path::new("/etc/zhiban/gateway.toml");
+        if let Err(faults) = zhiban::config::Config::parse(file, example) {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            panic!("{document}:\n{}", faults.join("\n"));
         }
     }
 }
