@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+import { setInterval } from "node:timers/promises";
 import { launch, screenshot, skip } from "./browser.mjs";
 
 const SOON = 30_000;
@@ -53,11 +54,10 @@ const scenario = async (name, body = {}) => {
 /** Asks until it holds. */
 async function until(what, holds) {
   const end = Date.now() + SOON;
-  for (;;) {
+  for await (const _ of setInterval(100)) {
     const found = await holds();
     if (found) return found;
     assert.ok(Date.now() < end, `waited too long for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 

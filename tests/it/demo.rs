@@ -177,6 +177,36 @@ fn same(shown: &Value, truth: &Value) -> bool {
     }
 }
 
+/// Takes an order through every step of the people until it is completed.
+async fn repair(demo: &Demo, path: &str, order: &Value) {
+    let (status, problem) = demo.post(path, json!({ "to": "closed" })).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (409, &json!("wo.transition_not_allowed"))
+    );
+    if order["status"] == "approved" {
+        let (status, _) = demo
+            .post(path, json!({ "to": "assigned", "assignee": "demo" }))
+            .await;
+        assert_eq!(status, 200);
+    }
+    for to in ["accepted", "on_site", "in_progress"] {
+        let (status, answer) = demo.post(path, json!({ "to": to })).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let (status, problem) = demo.post(path, json!({ "to": "completed" })).await;
+    assert_eq!(status, 422);
+    let pointers: Vec<_> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["pointer"].clone())
+        .collect();
+    assert_eq!(pointers, ["/cause", "/remedy"]);
+    let repair = json!({ "to": "completed", "problem": "trapped", "cause": "door lock", "remedy": "freed, lock adjusted", "labor_minutes": 40 });
+    assert_eq!(demo.post(path, repair).await.0, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entrapment_goes_from_register_to_closed_order() {
     let demo = Demo::start("5").await;
@@ -202,32 +232,7 @@ async fn an_entrapment_goes_from_register_to_closed_order() {
     );
 
     let path = format!("/work-orders/{no}/transitions");
-    let (status, problem) = demo.post(&path, json!({ "to": "closed" })).await;
-    assert_eq!(
-        (status, &problem["code"]),
-        (409, &json!("wo.transition_not_allowed"))
-    );
-    if order["status"] == "approved" {
-        let (status, _) = demo
-            .post(&path, json!({ "to": "assigned", "assignee": "demo" }))
-            .await;
-        assert_eq!(status, 200);
-    }
-    for to in ["accepted", "on_site", "in_progress"] {
-        let (status, answer) = demo.post(&path, json!({ "to": to })).await;
-        assert_eq!(status, 200, "{answer}");
-    }
-    let (status, problem) = demo.post(&path, json!({ "to": "completed" })).await;
-    assert_eq!(status, 422);
-    let pointers: Vec<_> = problem["errors"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["pointer"].clone())
-        .collect();
-    assert_eq!(pointers, ["/cause", "/remedy"]);
-    let repair = json!({ "to": "completed", "problem": "trapped", "cause": "door lock", "remedy": "freed, lock adjusted", "labor_minutes": 40 });
-    assert_eq!(demo.post(&path, repair).await.0, 200);
+    repair(&demo, &path, &order).await;
 
     // People say it is done; the machine does not. It stays open until the machine says so too.
     let (status, problem) = demo.post(&path, json!({ "to": "verified" })).await;

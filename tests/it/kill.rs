@@ -154,6 +154,41 @@ fn start(config: &str) -> Zhiban {
     ])
 }
 
+/// Starts the daemon and kills it, again and again.
+async fn kill_at_random(file: &str) {
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..KILLS {
+        let mut daemon = start(file);
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let life = Duration::from_millis(30 + seed % 800);
+        tokio::time::timeout(life, std::future::pending::<()>())
+            .await
+            .unwrap_err();
+        daemon.kill();
+    }
+}
+
+/// Waits until every fault has an order.
+async fn all_orders(db: &Path, all: i64, daemon: &Zhiban) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut looks = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        looks.tick().await;
+        let have = count(db, "select count(*) from work_order").await;
+        if have >= all {
+            break;
+        }
+        let late = Instant::now() > deadline;
+        assert!(
+            !late,
+            "{have} of {all} faults have an order\n{}",
+            daemon.log()
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_kills_lose_and_double_nothing() {
     let Some(broker) = Mosquitto::start().await else {
@@ -174,37 +209,12 @@ async fn a_hundred_kills_lose_and_double_nothing() {
     first.kill();
 
     let publisher = tokio::spawn(publish(broker.port(), Duration::from_secs(45)));
-    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-    for _ in 0..KILLS {
-        let mut daemon = start(file);
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        let life = Duration::from_millis(30 + seed % 800);
-        tokio::time::timeout(life, std::future::pending::<()>())
-            .await
-            .unwrap_err();
-        daemon.kill();
-    }
+    kill_at_random(file).await;
     publisher.await.unwrap();
 
     let last = start(file);
     let all = i64::try_from(DEVICES * FAULTS).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
-    let mut looks = tokio::time::interval(Duration::from_millis(200));
-    loop {
-        looks.tick().await;
-        let have = count(&db, "select count(*) from work_order").await;
-        if have >= all {
-            break;
-        }
-        let late = Instant::now() > deadline;
-        assert!(
-            !late,
-            "{have} of {all} faults have an order\n{}",
-            last.log()
-        );
-    }
+    all_orders(&db, all, &last).await;
     let pairs = "select count(*) from (select distinct asset, fault_family from work_order)";
     assert_eq!(
         count(&db, pairs).await,
