@@ -17,7 +17,7 @@ use std::io::Write as _;
 
 /// 值班 Zhiban: watches a building's equipment and raises a work order for each fault by itself.
 #[derive(Debug, Parser)]
-#[command(name = "zhiban", version, about, max_term_width = 100)]
+#[command(name = "zhiban", version, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
