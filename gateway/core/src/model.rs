@@ -4,7 +4,7 @@
 //! It holds no values and no driver addresses.
 
 use crate::alarm::rule::BoundRule;
-use crate::profile::Profile;
+use crate::profile::{Profile, Trust};
 use crate::text::Text;
 use crate::time::Duration;
 use std::collections::BTreeMap;
@@ -73,6 +73,8 @@ pub struct Asset {
     pub location: Option<Location>,
     /// The profile that describes its points.
     pub profile: String,
+    /// How far the profile was proved.
+    pub trust: Trust,
     /// The link it is reached by.
     pub link: String,
     /// Out of service by configuration: nothing is read, nothing is judged.
@@ -283,6 +285,7 @@ impl Model {
             name: spec.name,
             location: spec.location,
             profile: spec.profile.id.clone(),
+            trust: spec.profile.trust,
             link: spec.link,
             disabled: spec.disabled,
             points,
