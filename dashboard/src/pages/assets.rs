@@ -21,6 +21,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use zhiban_core::facility::{AssetState, NewWorkOrder};
+use zhiban_core::profile::Trust;
 use zhiban_core::{Command, Priority};
 
 /// Readings shown as cards; the others stand in a table below.
@@ -126,6 +127,7 @@ struct AssetPage {
     row: AssetRow,
     class: String,
     profile: String,
+    trust: String,
     link_name: String,
     points: usize,
     good: usize,
@@ -189,6 +191,9 @@ pub(super) async fn detail(
         row: AssetRow::new(&subject).ok_or(ApiError::NotFound)?,
         class: subject.asset().class.clone(),
         profile: subject.asset().profile.clone(),
+        trust: visit
+            .words()
+            .code("trust", trust_code(subject.asset().trust)),
         link_name: subject.asset().link.clone(),
         points: readings.len(),
         good: readings.iter().filter(|card| card.r.is_good()).count(),
@@ -219,6 +224,15 @@ pub(super) async fn detail(
         f: visit.frame("assets"),
     };
     render(&page)
+}
+
+/// The name of how far a profile was proved, in `trust.*`.
+fn trust_code(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Transcribed => "transcribed",
+        Trust::Bench => "bench",
+        Trust::Field => "field",
+    }
 }
 
 /// Every reading: first those in alarm, then the most telling ones of the class.

@@ -10,7 +10,7 @@ export function listen(): void {
     if (localStorage.getItem("keys") === "off") return;
     const key = event.key.toLowerCase();
     const page = PAGES[key];
-    if (key === "a") document.querySelector<HTMLButtonElement>("[data-ack]")?.focus();
+    if (key === "a") document.querySelector<HTMLButtonElement>("[data-ack]")?.click();
     else if (page) location.assign(page);
   });
 }

@@ -11,7 +11,7 @@ export type Message =
   | { kind: "beat"; at: number }
   | { kind: "changed" }
   | { kind: "reload" }
-  | { kind: "link"; up: boolean };
+  | { kind: "link"; up: boolean; refused?: boolean };
 
 const SILENCE = 15_000;
 const EVENTS = ["hello", "p", "alarm", "wo", "hb", "reload"] as const;
@@ -57,7 +57,7 @@ function alone(sets: string): void {
 export function open(sets: string, say: (message: Message) => void): EventSource {
   const source = new EventSource(`/api/v1/stream?sets=${encodeURIComponent(sets)}`);
   source.onopen = () => say({ kind: "link", up: true });
-  source.onerror = () => say({ kind: "link", up: false });
+  source.onerror = () => say({ kind: "link", up: false, refused: source.readyState === EventSource.CLOSED });
   for (const name of EVENTS) {
     source.addEventListener(name, (event) => {
       const message = read(name, (event as MessageEvent<string>).data);
@@ -87,6 +87,8 @@ function receive(message: Message): void {
   if (message.kind === "link" && !message.up) {
     up = false;
     watch();
+    // Refused, not merely gone: asking for the page leads to the sign-in when the session is over.
+    if (message.refused) changed();
     return;
   }
   const missed = !up && Date.now() - heard > 3000;

@@ -40,8 +40,9 @@ function open(): void {
     say({ kind: "link", up: true });
   };
   stream.onerror = () => {
-    say({ kind: "link", up: false });
-    if (stream.readyState === EventSource.CLOSED && stream === source) again();
+    const refused = stream.readyState === EventSource.CLOSED;
+    say({ kind: "link", up: false, refused });
+    if (refused && stream === source) again();
   };
   for (const name of EVENTS) stream.addEventListener(name, (event) => hear(name, (event as MessageEvent<string>).data));
 }
