@@ -4,6 +4,7 @@
 mod broker;
 mod compose;
 mod image;
+mod together;
 mod unit;
 
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::support::process::{Process, accepts};
 use crate::support::{PATIENCE, Peer, free_port, require, wait_until};
 
 /// A broker as it is shipped.
-struct Broker {
+pub(super) struct Broker {
     process: Process,
     program: PathBuf,
     folder: TempDir,
@@ -23,7 +23,7 @@ struct Broker {
 }
 
 impl Broker {
-    async fn start() -> Option<Self> {
+    pub(super) async fn start() -> Option<Self> {
         let program = require(Peer::Mosquitto)?;
         let (folder, secrets, port) = (tempfile::tempdir().unwrap(), secrets(), free_port());
         let conf = read("deploy/mosquitto/mosquitto.conf")
@@ -71,6 +71,16 @@ impl Broker {
         self.ready().await;
     }
 
+    /// Its port on 127.0.0.1.
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where its secrets lie, and the gateway's.
+    pub(super) fn secrets(&self) -> &Path {
+        self.secrets.path()
+    }
+
     /// The gateway's password.
     fn password(&self) -> String {
         let file = self.secrets.path().join("mqtt-password");
@@ -78,7 +88,7 @@ impl Broker {
     }
 
     /// Makes a device's account and waits until the broker has read it; its password.
-    async fn add_device(&mut self, name: &str) -> String {
+    pub(super) async fn add_device(&mut self, name: &str) -> String {
         let said = run_secrets(&self.secrets, &["add-device", name]);
         let password = said.lines().find_map(|line| line.strip_prefix("password "));
         let password = password.unwrap().to_owned();
@@ -93,14 +103,14 @@ impl Broker {
 }
 
 /// A connection to the broker that keeps its session.
-struct Client {
+pub(super) struct Client {
     client: AsyncClient,
     events: EventLoop,
 }
 
 impl Client {
     /// A connection, and what the broker answered to it. An empty user name signs nobody in.
-    async fn connect(
+    pub(super) async fn connect(
         broker: &Broker,
         id: &str,
         user: &str,
@@ -141,7 +151,7 @@ impl Client {
             .await;
     }
 
-    async fn publish(&mut self, topic: &str, payload: &str) {
+    pub(super) async fn publish(&mut self, topic: &str, payload: &str) {
         assert!(self.try_publish(topic, payload).await, "{topic}");
     }
 
