@@ -27,7 +27,7 @@ pub struct Cli {
         long,
         global = true,
         env = "ZHIBAN_LOG",
-        default_value = "info,rumqttd=off",
+        default_value = "info",
         value_name = "FILTER"
     )]
     pub log: String,

@@ -8,7 +8,8 @@ use zhiban::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = match EnvFilter::try_new(&cli.log) {
+    // The demo's own broker is chatty about every client that leaves.
+    let filter = match EnvFilter::try_new(format!("rumqttd=off,{}", cli.log)) {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("--log {}: {error}", cli.log)),
     };
