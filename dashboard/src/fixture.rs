@@ -60,9 +60,8 @@ impl Fixture {
         fixture
     }
 
-    /// Starts another building, of which nothing is known yet. Needs a tokio runtime.
-    #[must_use]
-    pub fn of(model: Model) -> Self {
+    /// A building of which nothing is known yet.
+    fn of(model: Model) -> Self {
         let model = Arc::new(model);
         let facility = Facility::new(model.clone(), now());
         let memory = Arc::new(Memory::default());

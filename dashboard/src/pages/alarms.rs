@@ -103,37 +103,6 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let state = query.state.as_str();
     let open = visit.open_alarms();
-    let waits = |state: AlarmState| {
-        matches!(
-            state,
-            AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged
-        )
-    };
-    let count = |of: &dyn Fn(AlarmState) -> bool| open.iter().filter(|one| of(one.state())).count();
-    let tab = |name: &str, key: &str, n: Option<usize>| Tab {
-        href: if name.is_empty() {
-            "/alarms".to_owned()
-        } else {
-            format!("/alarms?state={name}")
-        },
-        name: visit.look.t(key),
-        current: state == name,
-        n,
-    };
-    let tabs = vec![
-        tab("", "alarms.open", Some(open.len())),
-        tab(
-            "unacknowledged",
-            "alarms.unacknowledged",
-            Some(count(&waits)),
-        ),
-        tab(
-            "shelved",
-            "alarms.shelved",
-            Some(count(&|state| state == AlarmState::Shelved)),
-        ),
-        tab("all", "alarms.all", None),
-    ];
     let (alarms, older) = if state == "all" {
         records(&visit, &query).await?
     } else {
@@ -155,7 +124,7 @@ pub(super) async fn list(
     let per_hour = visit.app.archive.alarms_per_hour(visit.times.now).await;
     render(&AlarmsPage {
         f: visit.frame("alarms"),
-        tabs,
+        tabs: tabs(&visit, state, &open),
         alarms: alarms
             .into_iter()
             .map(|a| AlarmRowView {
@@ -168,6 +137,43 @@ pub(super) async fn list(
         guide: guide(&visit, &query),
         older,
     })
+}
+
+/// The ways to look at the list, with how many alarms each holds.
+fn tabs(visit: &Visit, state: &str, open: &[&zhiban_core::Alarm]) -> Vec<Tab> {
+    let count = |of: &dyn Fn(AlarmState) -> bool| open.iter().filter(|one| of(one.state())).count();
+    let tab = |name: &str, key: &str, n: Option<usize>| Tab {
+        href: if name.is_empty() {
+            "/alarms".to_owned()
+        } else {
+            format!("/alarms?state={name}")
+        },
+        name: visit.look.t(key),
+        current: state == name,
+        n,
+    };
+    vec![
+        tab("", "alarms.open", Some(open.len())),
+        tab(
+            "unacknowledged",
+            "alarms.unacknowledged",
+            Some(count(&waits)),
+        ),
+        tab(
+            "shelved",
+            "alarms.shelved",
+            Some(count(&|state| state == AlarmState::Shelved)),
+        ),
+        tab("all", "alarms.all", None),
+    ]
+}
+
+/// Whether somebody still has to acknowledge it.
+fn waits(state: AlarmState) -> bool {
+    matches!(
+        state,
+        AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged
+    )
 }
 
 /// What to do about one open alarm.

@@ -101,11 +101,12 @@ function options(element: HTMLElement, width: number): uPlot.Options {
   };
 }
 
-/** The time asked for; when the records begin only in its second half, from there. */
+/** The time asked for; when the records begin only in its second half, from there, but a minute at least. */
 function extent(data: DOMStringMap, low: number, high: number): [number, number] {
   const from = Number(data["from"]) / 1000;
   const to = Math.max(high, Number(data["to"]) / 1000);
-  return [low > (from + to) / 2 ? low - (to - low) * 0.04 : Math.min(low, from), to];
+  const late = low > (from + to) / 2;
+  return [late ? Math.min(low - (to - low) * 0.04, to - 60) : Math.min(low, from), to];
 }
 
 /** Some air above and below, also around a value that does not change. */
@@ -129,11 +130,11 @@ function places(splits: number[]): number {
 }
 
 function axisTime(seconds: number, splits: number[]): string {
-  const long = (splits.at(-1) ?? 0) - (splits[0] ?? 0) > 2 * 86400;
-  const parts: Intl.DateTimeFormatOptions = long
-    ? { month: "2-digit", day: "2-digit" }
-    : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  return new Intl.DateTimeFormat(long ? "en-CA" : "en-GB", { ...parts, timeZone: zone }).format(seconds * 1000);
+  const range = (splits.at(-1) ?? 0) - (splits[0] ?? 0);
+  const time: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const parts: Intl.DateTimeFormatOptions =
+    range > 2 * 86400 ? { month: "2-digit", day: "2-digit" } : range < 600 ? { ...time, second: "2-digit" } : time;
+  return new Intl.DateTimeFormat(range > 2 * 86400 ? "en-CA" : "en-GB", { ...parts, timeZone: zone }).format(seconds * 1000);
 }
 
 /** Alarms as lines with their priority's shape. */
@@ -225,26 +226,30 @@ function summarize(element: HTMLElement, series: Series): void {
   element.append(sum);
 }
 
-/** Adds live values at the right end, about once a second. */
+/** Adds the live value at the right end: when it comes, and while it stays as it is and the link is up. */
 function follow(element: HTMLElement, plot: uPlot, data: uPlot.AlignedData): void {
   const columns = data as unknown as (number | null)[][];
-  const begin = Number(element.dataset["from"]) / 1000;
-  const length = Number(element.dataset["to"]) / 1000 - begin;
-  const key = element.dataset["key"];
+  const length = (Number(element.dataset["to"]) - Number(element.dataset["from"])) / 1000;
+  const key = element.dataset["key"] ?? "";
   let drawn = 0;
-  window.zhiban?.onRow((row: Row) => {
-    if (row[0] !== key || !element.isConnected || !element.contains(plot.root)) return;
-    const value = row[2] > 1 || typeof row[1] !== "number" ? null : row[1];
-    const at = (row[3] ?? now()) / 1000;
-    if (at <= (columns[0]?.at(-1) ?? 0)) return;
+  const add = (row: Row | undefined, at: number): void => {
+    if (!row || row[0] !== key || !element.contains(plot.root) || at <= (columns[0]?.at(-1) ?? 0)) return;
+    const value = typeof row[1] === "boolean" ? Number(row[1]) : row[1];
     columns[0]?.push(at);
-    for (const column of columns.slice(1)) column.push(value);
+    for (const column of columns.slice(1)) column.push(row[2] > 1 || typeof value !== "number" ? null : value);
     while ((columns[0]?.[0] ?? 0) < at - length) for (const column of columns) column.shift();
     if (Date.now() - drawn < 1000) return;
     drawn = Date.now();
     element.dataset["to"] = String(Math.round(at * 1000));
     plot.setData(data);
-  });
+  };
+  const hold = (): void => {
+    const link = document.documentElement.dataset["link"];
+    if (link === "live") add(window.zhiban?.last(key), now() / 1000);
+  };
+  window.zhiban?.onRow((row) => add(row, (row[3] ?? now()) / 1000));
+  hold();
+  const timer = setInterval(() => (element.contains(plot.root) ? hold() : clearInterval(timer)), 5000);
 }
 
 function all(): void {
