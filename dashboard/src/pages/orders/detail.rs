@@ -15,6 +15,8 @@ use zhiban_core::{AssetId, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
 
 /// Live facts shown on an order.
 const FACTS: usize = 6;
+/// Alarms shown on an order.
+const ALARMS: usize = 10;
 
 #[derive(Template)]
 #[template(path = "page/order.html")]
@@ -147,12 +149,7 @@ impl OrderPage {
                 let bound = visit.snapshot.model.rule(rule);
                 Guidance::new(visit, &bound.rule)
             }),
-            alarms: order
-                .alarms
-                .iter()
-                .filter_map(|id| visit.snapshot.alarms.get(id))
-                .map(|alarm| AlarmItem::live(visit, alarm))
-                .collect(),
+            alarms: alarms(visit, order).await,
             repair: repair(visit, order),
             main,
             others,
@@ -165,6 +162,19 @@ impl OrderPage {
             o: item,
         })
     }
+}
+
+/// The latest alarms of an order, open or over; what cannot be read is left out.
+async fn alarms(visit: &Visit, order: &WorkOrder) -> Vec<AlarmItem> {
+    let mut items = Vec::new();
+    for id in order.alarms.iter().rev().take(ALARMS) {
+        if let Some(alarm) = visit.snapshot.alarms.get(id) {
+            items.push(AlarmItem::live(visit, alarm));
+        } else if let Ok(Some((row, _))) = visit.app.archive.alarm(*id).await {
+            items.push(AlarmItem::record(visit, &row));
+        }
+    }
+    items
 }
 
 /// The rule that raised an order; its number is only good while the order is open.
