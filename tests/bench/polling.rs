@@ -14,7 +14,7 @@ use crate::zhiban::PATIENCE;
 
 const PERIOD_MS: f64 = 1000.0;
 /// After the first reading of every device, before the measurement.
-const SETTLING: Duration = Duration::from_secs(3);
+const SETTLING: Duration = Duration::from_secs(2);
 /// How many cycles a value may be behind in what a program hands out.
 const BEHIND: u64 = 4;
 
