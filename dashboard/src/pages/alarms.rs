@@ -251,7 +251,7 @@ pub(super) async fn detail(visit: Visit, Path(id): Path<String>) -> Result<Respo
         guidance: bound.map(|bound| Guidance::new(&visit, &bound.rule)),
         trend: bound.and_then(|bound| trend(&visit, bound, live, row.as_ref())),
         life: events.iter().rev().map(|one| line(&visit, one)).collect(),
-        may_shelve: bound.is_some_and(|bound| !bound.rule.life_safety),
+        may_shelve: bound.is_some_and(|bound| bound.rule.may_be_shelved()),
         open: live.is_some(),
         keys: std::array::from_fn(|_| key()),
         f: visit.frame("alarms"),

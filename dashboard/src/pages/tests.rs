@@ -238,7 +238,10 @@ async fn an_order_goes_from_birth_to_its_end_by_forms_alone() {
     person.step(&order, "verified", &[]).await;
     let page = person.read(&order, "zh-CN").await;
     assert!(page.contains("更换轴承") && page.contains("35 分 0 秒"));
-    assert!(page.contains("id=\"al-1\""), "an alarm that is over still belongs to it");
+    assert!(
+        page.contains("id=\"al-1\""),
+        "an alarm that is over still belongs to it"
+    );
     assert!(
         person
             .read("/work-orders?view=over", "zh-CN")

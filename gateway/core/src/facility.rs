@@ -16,9 +16,9 @@ pub use snapshot::{AssetState, AssetView, Snapshot};
 
 use crate::alarm::rule::RateMemory;
 use crate::alarm::{Alarm, AlarmId, AlarmTransition};
-use crate::model::{AssetId, LinkState, Model, RuleId};
+use crate::model::{AssetId, LinkState, Model, PointId, RuleId};
 use crate::notification::Notification;
-use crate::point::{PointState, PointUpdate, Quality, QualityReason, SampleBatch};
+use crate::point::{PointState, PointUpdate, Quality, QualityReason, SampleBatch, Value};
 use crate::time::{Duration, Timestamp};
 use crate::work_order::{Repair, WorkOrder, WorkOrderEvent, WorkOrderNumber, WorkOrderStatus};
 use deadlines::{Deadline, Deadlines};
@@ -37,6 +37,8 @@ pub enum Input {
         /// How the link is now.
         state: LinkState,
     },
+    /// The clock was set back by this much: what waits must not wait longer for it.
+    ClockSetBack(Duration),
     /// A person decided something.
     Command(Command),
     /// Time passed.
@@ -239,6 +241,8 @@ pub struct Records {
     pub last_alarm: u64,
     /// The highest order number ever given.
     pub last_work_order: Option<WorkOrderNumber>,
+    /// What was last known of points whose device does not say it again when asked, and since when.
+    pub points: Vec<(PointId, Value, Timestamp)>,
 }
 
 /// Everything known of the building.
@@ -248,6 +252,8 @@ pub struct Facility {
     links: Vec<LinkState>,
     /// When an asset last gave a usable sample; `None` before the first.
     heard: Vec<Option<Timestamp>>,
+    /// When a point last came with a usable value, by the gateway's clock.
+    point_heard: Vec<Timestamp>,
     /// Whether an asset gives data; `None` until that is known.
     has_data: Vec<Option<bool>>,
     rules: Vec<RuleState>,
@@ -266,6 +272,8 @@ pub struct Facility {
     last_work_order: Option<WorkOrderNumber>,
     /// Counts every change people can see.
     sequence: u64,
+    /// What the start itself brought; taken by the first input.
+    begun: Effects,
 }
 
 /// What a rule bound to an asset remembers between samples.
@@ -318,6 +326,7 @@ impl Facility {
             points: vec![PointState::default(); model.points.len()],
             links: links.collect(),
             heard: vec![None; model.assets.len()],
+            point_heard: vec![now; model.points.len()],
             has_data: vec![None; model.assets.len()],
             rules: model.rules.iter().map(|_| RuleState::default()).collect(),
             watchers,
@@ -329,6 +338,7 @@ impl Facility {
             last_alarm: records.last_alarm,
             last_work_order: records.last_work_order.clone(),
             sequence: 0,
+            begun: Effects::default(),
             model,
         };
         facility.recall(records, now);
@@ -347,8 +357,9 @@ impl Facility {
                 self.deadlines.set(Deadline::Stale(asset), due);
             }
         }
-        for alarm in records.alarms {
+        for mut alarm in records.alarms {
             self.rules[alarm.rule.index()].alarm = Some(alarm.id);
+            alarm.out_of_service = self.model.asset(alarm.asset).disabled;
             if let Some(until) = alarm.shelved_until {
                 self.deadlines.set(Deadline::Unshelve(alarm.id), until);
             }
@@ -357,6 +368,29 @@ impl Facility {
         for order in records.work_orders {
             self.remember(order, now);
         }
+        self.recall_points(records.points, now);
+    }
+
+    /// What was known before is not sure any more: it may raise, and clears nothing. A fault whose
+    /// delay was running when the gateway ended begins its delay anew.
+    fn recall_points(&mut self, points: Vec<(PointId, Value, Timestamp)>, now: Timestamp) {
+        let mut known = Vec::new();
+        for (point, value, at) in points {
+            if !self.model.asset(self.model.point(point).asset).disabled {
+                let quality = Quality::Uncertain(QualityReason::Late);
+                self.points[point.index()] = PointState {
+                    value: Some(value),
+                    quality,
+                    at: Some(at),
+                };
+                known.push(point);
+            }
+        }
+        let mut effects = Effects::default();
+        for point in known {
+            self.judge_point(point, now, &mut effects);
+        }
+        self.begun = effects;
     }
 
     /// Takes one input, and everything that became due, through accept, judge, act and tell.
@@ -368,10 +402,12 @@ impl Facility {
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
+        effects.records.append(&mut self.begun.records);
         self.run_due(now, effects);
         match input {
             Input::Samples(batch) => self.accept(batch, now, effects),
             Input::Link { asset, state } => self.link(asset, state, now, effects),
+            Input::ClockSetBack(by) => self.clock_set_back(by),
             Input::Command(command) => return self.command(command, now, effects),
             Input::Tick => {}
         }
@@ -386,6 +422,11 @@ impl Facility {
     /// Grows with every change people can see.
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Whether a rule looks at a point.
+    pub fn is_judged(&self, point: PointId) -> bool {
+        !self.watchers[point.index()].is_empty()
     }
 
     /// What the building is.

@@ -136,6 +136,8 @@ pub struct Point {
     pub range: Option<(f64, f64)>,
     /// A change smaller than this is not stored as a change; zero stores every change.
     pub deadband: f64,
+    /// How often its profile says that it comes.
+    pub period: Duration,
 }
 
 /// Everything the building is.

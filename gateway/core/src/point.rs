@@ -113,13 +113,15 @@ pub enum QualityReason {
     Undecodable,
     /// A retained message without a time: its age is not known.
     Retained,
+    /// It was old when it came: a backlog, or what was known before the gateway started.
+    Late,
     /// The asset is disabled in the configuration.
     Disabled,
 }
 
 impl QualityReason {
     /// Every reason, for tables and translations.
-    pub const ALL: [QualityReason; 11] = [
+    pub const ALL: [QualityReason; 12] = [
         QualityReason::NeverRead,
         QualityReason::LinkDown,
         QualityReason::Timeout,
@@ -130,6 +132,7 @@ impl QualityReason {
         QualityReason::OutOfRange,
         QualityReason::Undecodable,
         QualityReason::Retained,
+        QualityReason::Late,
         QualityReason::Disabled,
     ];
 
@@ -146,6 +149,7 @@ impl QualityReason {
             QualityReason::OutOfRange => "out_of_range",
             QualityReason::Undecodable => "undecodable",
             QualityReason::Retained => "retained",
+            QualityReason::Late => "late",
             QualityReason::Disabled => "disabled",
         }
     }

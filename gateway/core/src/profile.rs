@@ -473,6 +473,14 @@ impl Profile {
         }
     }
 
+    /// How often a point comes: its poll class, or the period of the device's messages.
+    fn period(&self, row: &PointRow) -> Duration {
+        let polled = self.modbus.as_ref().filter(|_| row.modbus.is_some());
+        let polled = polled.map(|modbus| modbus.poll.of(row.poll));
+        let sent = self.mqtt.as_ref().filter(|_| row.mqtt.is_some());
+        polled.max(sent.map(|mqtt| mqtt.period)).unwrap_or_default()
+    }
+
     /// The points as the model holds them; their asset and key are filled in by the model.
     pub fn model_points(&self) -> impl Iterator<Item = Point> + '_ {
         self.points.iter().map(|row| Point {
@@ -486,6 +494,7 @@ impl Profile {
             meanings: known_meanings(row),
             range: row.range,
             deadband: row.deadband,
+            period: self.period(row),
         })
     }
 }

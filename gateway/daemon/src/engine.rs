@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use turn::{Turn, Waiting};
-use zhiban_core::{Effects, Facility, Input, Snapshot};
+use zhiban_core::{Effects, Facility, Input, PointUpdate, Snapshot};
 use zhiban_dashboard::ports::{CommandError, CommandRequest, Live};
 
 /// How many messages may wait for the engine; a full queue slows the drivers down.
@@ -180,7 +180,11 @@ impl Engine {
     /// One turn: whatever waits, through the facility, into one commit, and out.
     async fn take_turn(&mut self, first: Option<Message>, queue: &mut mpsc::Receiver<Message>) {
         self.parts.pulse.fetch_add(1, Ordering::Relaxed);
-        let mut turn = Turn::new(self.clock.now());
+        let (now, back) = self.clock.now();
+        let mut turn = Turn::new(now);
+        if let Some(back) = back {
+            self.handle_all(vec![Input::ClockSetBack(back)], &mut turn);
+        }
         let mut next = first;
         while let Some(message) = next {
             self.take(message, &mut turn);
@@ -209,15 +213,35 @@ impl Engine {
                 let copy = self.parts.inbox.is_copy(&delivery.key);
                 if copy {
                     metrics::counter!("zhiban_inbox_copies_total").increment(1);
+                    // Its records are durable; its samples may not have been, and twice is once.
+                    turn.updates.extend(samples(delivery.inputs));
                 } else {
                     self.parts.inbox.insert(delivery.key);
                     turn.step.inbox.push(delivery.key);
                     turn.step.dead_letters.extend(delivery.dead_letter);
+                    let before = turn.updates.len();
                     self.handle_all(delivery.inputs, turn);
+                    self.keep_points(before, turn);
                 }
                 turn.durable.push(delivery.durable);
             }
             Message::Command(request) => self.take_command(request, turn),
+        }
+    }
+
+    /// What an acknowledged message said of judged points is kept: it will not be said again.
+    fn keep_points(&self, from: usize, turn: &mut Turn) {
+        let changed = turn
+            .updates
+            .iter()
+            .skip(from)
+            .filter(|update| update.changed);
+        for update in changed.filter(|update| self.parts.facility.is_judged(update.point)) {
+            if let (Some(value), true) = (&update.value, update.quality.may_raise()) {
+                turn.step
+                    .points
+                    .push((update.point, value.clone(), update.at));
+            }
         }
     }
 
@@ -347,7 +371,7 @@ impl Engine {
         }
         self.shown_at = Instant::now();
         self.shown = sequence;
-        let snapshot = self.parts.facility.snapshot(self.clock.now());
+        let snapshot = self.parts.facility.snapshot(self.clock.last());
         self.parts.snapshot.send_replace(Arc::new(snapshot));
         for news in self.news.drain(..) {
             // Nobody listening is no fault: the snapshot already says it.
@@ -373,6 +397,28 @@ impl Engine {
         }
         at
     }
+}
+
+/// The samples of a message as the history keeps them.
+fn samples(inputs: Vec<Input>) -> impl Iterator<Item = PointUpdate> {
+    let batches = inputs.into_iter().filter_map(|input| match input {
+        Input::Samples(batch) if !batch.retained => Some(batch),
+        Input::Samples(_)
+        | Input::Link { .. }
+        | Input::ClockSetBack(_)
+        | Input::Command(_)
+        | Input::Tick => None,
+    });
+    batches.flat_map(|batch| {
+        let at = batch.at;
+        batch.samples.into_iter().map(move |sample| PointUpdate {
+            point: sample.point,
+            value: sample.value,
+            quality: sample.quality,
+            at,
+            changed: true,
+        })
+    })
 }
 
 /// Answers a person; one who left does not need it.

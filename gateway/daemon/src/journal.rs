@@ -21,7 +21,7 @@ pub use store::Store;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use zhiban_core::{Effect, Model, Timestamp};
+use zhiban_core::{Effect, Model, PointId, Timestamp, Value};
 
 /// The record store of a running gateway.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Step {
     pub records: Vec<Effect>,
     /// The messages to send: one row for each notification and channel.
     pub outbox: Vec<OutboxEntry>,
+    /// What acknowledged messages said of points that a rule looks at.
+    pub points: Vec<(PointId, Value, Timestamp)>,
     /// The messages received, so that a second copy is known.
     pub inbox: Vec<InboxKey>,
     /// Messages that could not be decoded, kept raw.
@@ -54,6 +56,7 @@ impl Step {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
             && self.outbox.is_empty()
+            && self.points.is_empty()
             && self.inbox.is_empty()
             && self.dead_letters.is_empty()
     }

@@ -69,6 +69,13 @@ pub struct AlarmRule {
     pub source: String,
 }
 
+impl AlarmRule {
+    /// Whether an alarm of this rule may be put aside by a person.
+    pub fn may_be_shelved(&self) -> bool {
+        !self.life_safety && self.priority != Priority::Urgent
+    }
+}
+
 fn yes() -> bool {
     true
 }

@@ -137,7 +137,7 @@ impl Facility {
     ) -> Result<Outcome, Refusal> {
         let rule = self.open_alarm(id)?.rule;
         let rule = &self.model.rule(rule).rule;
-        if rule.life_safety || rule.priority == crate::alarm::Priority::Urgent {
+        if !rule.may_be_shelved() {
             return Err(Refusal::LifeSafety);
         }
         if duration < SHELVE.0 || duration > SHELVE.1 {
@@ -219,6 +219,9 @@ impl Facility {
         }
         if step.to == WorkOrderStatus::Assigned {
             self.tell(NotifyReason::Assigned, None, Some(&no), now, effects);
+        } else if step.to == WorkOrderStatus::Approved && from != WorkOrderStatus::Requested {
+            // Given back: the crew must know that nobody has it any more.
+            self.tell(NotifyReason::Raised, None, Some(&no), now, effects);
         }
         self.close_unreported(&no, by, now, effects);
         self.outcome(&no)

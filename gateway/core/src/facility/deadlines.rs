@@ -4,7 +4,7 @@
 
 use crate::alarm::AlarmId;
 use crate::model::{AssetId, RuleId};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::work_order::WorkOrderNumber;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +53,19 @@ impl Deadlines {
     pub(crate) fn clear(&mut self, key: &Deadline) {
         if let Some(at) = self.by_key.remove(key) {
             self.by_time.remove(&(at, key.clone()));
+        }
+    }
+
+    /// Moves every deadline to an earlier time: the clock was set back by as much.
+    pub(crate) fn earlier(&mut self, by: Duration) {
+        let all: Vec<_> = self
+            .by_key
+            .keys()
+            .cloned()
+            .zip(self.by_key.values().copied())
+            .collect();
+        for (key, at) in all {
+            self.set(key, at - by);
         }
     }
 

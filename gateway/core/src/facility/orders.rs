@@ -85,7 +85,6 @@ impl Facility {
             effects,
         );
         self.tell(NotifyReason::Raised, Some(alarm), Some(&no), now, effects);
-        self.watch(&no, now);
         no
     }
 
@@ -115,7 +114,6 @@ impl Facility {
             effects,
         );
         self.tell(NotifyReason::Reopened, Some(alarm), Some(&no), now, effects);
-        self.watch(&no, now);
     }
 
     fn repeat(
@@ -203,7 +201,8 @@ impl Facility {
     /// Whether the condition of any of these alarms still holds. A lost link clears nothing.
     pub(super) fn fault_stands(&self, alarms: &[AlarmId]) -> bool {
         let open = alarms.iter().filter_map(|id| self.alarms.get(id));
-        open.into_iter().any(|alarm| alarm.active && !alarm.latched)
+        open.into_iter()
+            .any(|alarm| alarm.active && !alarm.latched && !alarm.out_of_service)
     }
 
     pub(super) fn escalate(&mut self, no: &WorkOrderNumber, now: Timestamp, effects: &mut Effects) {
@@ -310,6 +309,11 @@ impl Facility {
             }
         }
         let to = order.status;
+        let waits = matches!(to, WorkOrderStatus::Approved | WorkOrderStatus::Assigned);
+        let given = matches!(change, WorkOrderChange::Created | WorkOrderChange::Moved);
+        if waits && (given || from != to) {
+            self.watch(&no, at);
+        }
         self.orders.insert(no, order.clone());
         let event = WorkOrderEvent {
             order,
@@ -351,7 +355,7 @@ impl Facility {
         };
         let subject = match (no, alarm) {
             (Some(no), _) => no.to_string(),
-            (None, Some(alarm)) => format!("alarm-{}", alarm.id),
+            (None, Some(alarm)) => format!("alarm-{}-{}", alarm.id, alarm.raised_at.millis()),
             (None, None) => return,
         };
         let count = order.map_or(0, |order| order.version);

@@ -1,7 +1,7 @@
 //! Step 2, accept: samples and link reports become point states.
 //!
-//! A sample without a usable value takes the trust from a point, never its last value,
-//! and an older sample never replaces a newer one.
+//! A sample without a usable value takes the trust from a point, never its last value. An older
+//! sample never replaces a newer one, and one that was old when it came clears nothing.
 
 use super::{Effects, Facility};
 use crate::facility::deadlines::Deadline;
@@ -9,8 +9,14 @@ use crate::model::{AssetId, LinkState, PointId};
 use crate::point::{PointUpdate, Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::time::{Duration, Timestamp};
 
-/// A sample older than the known one by less than this came out of order. By more, the device's clock was set.
-const CLOCK_SET: Duration = Duration::from_secs(3600);
+/// When and how a sample came.
+struct Origin {
+    at: Timestamp,
+    retained: bool,
+    /// Whether it was not too old when it came.
+    fresh: bool,
+    now: Timestamp,
+}
 
 impl Facility {
     pub(super) fn accept(&mut self, batch: SampleBatch, now: Timestamp, effects: &mut Effects) {
@@ -18,18 +24,28 @@ impl Facility {
         if self.model.asset(asset).disabled {
             return;
         }
+        let fresh = batch.at + self.model.asset(asset).stale_after >= now;
+        let origin = Origin {
+            at: batch.at,
+            retained: batch.retained,
+            fresh,
+            now,
+        };
         let mut heard = false;
         let mut touched = Vec::new();
         for sample in batch.samples {
             let point = sample.point;
-            let usable = sample.value.is_some() && sample.quality.may_raise();
-            if let Some(update) = self.update(sample, batch.at, batch.retained) {
-                heard |= usable && !batch.retained;
-                if update.changed || self.rated[point.index()] {
-                    touched.push(point);
-                }
-                effects.updates.push(update);
+            let Some(update) = self.update(sample, &origin) else {
+                continue;
+            };
+            if update.quality.may_raise() && update.at == batch.at && fresh && !batch.retained {
+                heard = true;
+                self.point_heard[point.index()] = now;
             }
+            if update.changed || self.rated[point.index()] {
+                touched.push(point);
+            }
+            effects.updates.push(update);
         }
         if heard {
             self.heard[asset.index()] = Some(now);
@@ -41,21 +57,22 @@ impl Facility {
     }
 
     /// Takes one sample over; `None` when it must not change anything.
-    fn update(&mut self, sample: Sample, at: Timestamp, retained: bool) -> Option<PointUpdate> {
+    fn update(&mut self, sample: Sample, of: &Origin) -> Option<PointUpdate> {
         let state = &mut self.points[sample.point.index()];
-        if retained && state.at.is_some() {
+        if of.retained && state.at.is_some() && state.quality == Quality::Good {
             return None;
         }
-        let old = state
+        // A known time that is still to come was set by a clock that was wrong: it binds nobody.
+        let older = state
             .at
-            .is_some_and(|known| at < known && known.since(at) < CLOCK_SET);
-        if old {
+            .is_some_and(|known| of.at < known && known <= of.now);
+        if older && !of.retained {
             // Late, and still true of its time: the history keeps it, the present does not change.
             return sample.value.map(|value| PointUpdate {
                 point: sample.point,
                 value: Some(value),
-                quality: sample.quality,
-                at,
+                quality: Quality::Uncertain(QualityReason::Late),
+                at: of.at,
                 changed: false,
             });
         }
@@ -64,14 +81,15 @@ impl Facility {
             (None, Quality::Good | Quality::Uncertain(_)) => {
                 Quality::Bad(QualityReason::Undecodable)
             }
-            (Some(_), Quality::Good) if retained => Quality::Uncertain(QualityReason::Retained),
+            (Some(_), Quality::Good) if of.retained => Quality::Uncertain(QualityReason::Retained),
+            (Some(_), Quality::Good) if !of.fresh => Quality::Uncertain(QualityReason::Late),
             (_, quality) => quality,
         };
         let mut changed = quality != state.quality;
         if let Some(value) = value.filter(|_| quality.may_raise()) {
             changed |= state.value.as_ref() != Some(&value);
             state.value = Some(value);
-            state.at = Some(at);
+            state.at = Some(of.at);
         }
         state.quality = quality;
         self.sequence += u64::from(changed);
@@ -79,7 +97,7 @@ impl Facility {
             point: sample.point,
             value: state.value.clone(),
             quality,
-            at,
+            at: of.at,
             changed,
         })
     }
@@ -101,14 +119,56 @@ impl Facility {
         }
     }
 
-    /// An asset's silence was waited for long enough.
+    /// Something of an asset may have been silent for long enough: the asset, or some of its points.
     pub(super) fn stale_due(&mut self, asset: AssetId, now: Timestamp, effects: &mut Effects) {
         let span = self.model.asset(asset).stale_after;
         let due = self.heard[asset.index()].map_or(now, |heard| heard + span);
-        if due > now {
-            self.deadlines.set(Deadline::Stale(asset), due);
-        } else {
+        if due <= now {
             self.lose(asset, QualityReason::NoData, now, effects);
+            return;
+        }
+        let (silent, next) = self.silent_points(asset, now);
+        self.lose_points(silent, QualityReason::NoData, now, effects);
+        self.deadlines
+            .set(Deadline::Stale(asset), next.unwrap_or(due).min(due));
+    }
+
+    /// The points that did not come for three of their periods though the asset did, and when the
+    /// next of the others would be due.
+    fn silent_points(&self, asset: AssetId, now: Timestamp) -> (Vec<PointId>, Option<Timestamp>) {
+        let span = self.model.asset(asset).stale_after;
+        let mut silent = Vec::new();
+        let mut next: Option<Timestamp> = None;
+        for point in self.model.asset(asset).points.clone().map(PointId) {
+            if !self.points[point.index()].quality.may_raise() {
+                continue;
+            }
+            let periods = self.model.point(point).period.millis().saturating_mul(3);
+            let due = self.point_heard[point.index()] + span.max(Duration::from_millis(periods));
+            if due <= now {
+                silent.push(point);
+            } else {
+                next = Some(next.map_or(due, |known| known.min(due)));
+            }
+        }
+        (silent, next)
+    }
+
+    /// The clock was set back: everything that waits, waits as long as it would have.
+    pub(super) fn clock_set_back(&mut self, by: Duration) {
+        self.deadlines.earlier(by);
+        for heard in self.heard.iter_mut().flatten().chain(&mut self.point_heard) {
+            *heard = *heard - by;
+        }
+        for state in &mut self.points {
+            state.at = state.at.map(|at| at - by);
+        }
+        for rule in &mut self.rules {
+            if let Some(pending) = &mut rule.pending {
+                pending.since = pending.since - by;
+                pending.paused = pending.paused.map(|paused| paused - by);
+            }
+            rule.memory = crate::alarm::rule::RateMemory::default();
         }
     }
 
@@ -120,18 +180,30 @@ impl Facility {
         now: Timestamp,
         effects: &mut Effects,
     ) {
-        let points: Vec<PointId> = self
+        let points = self
             .model
             .asset(asset)
             .points
             .clone()
             .map(PointId)
             .collect();
-        let mut touched = Vec::new();
+        self.sequence += 1;
+        self.set_has_data(asset, false, now, effects);
+        self.lose_points(points, reason, now, effects);
+    }
+
+    fn lose_points(
+        &mut self,
+        points: Vec<PointId>,
+        reason: QualityReason,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
         for point in points {
             let state = &mut self.points[point.index()];
             if state.quality.may_raise() {
                 state.quality = Quality::Stale(reason);
+                self.sequence += 1;
                 effects.updates.push(PointUpdate {
                     point,
                     value: state.value.clone(),
@@ -139,13 +211,8 @@ impl Facility {
                     at: now,
                     changed: true,
                 });
-                touched.push(point);
+                self.judge_point(point, now, effects);
             }
-        }
-        self.sequence += 1;
-        self.set_has_data(asset, false, now, effects);
-        for point in touched {
-            self.judge_point(point, now, effects);
         }
     }
 

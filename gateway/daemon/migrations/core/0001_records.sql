@@ -203,3 +203,12 @@ create table setup (
     created_at integer not null,
     tries integer not null
 );
+
+-- What a device said once and may not say again: the last value of each judged point that came
+-- by a message we acknowledged, so that a delay that was running goes on after a restart.
+create table point (
+    key text primary key,
+    -- One letter for the kind, a colon, the value.
+    value text not null,
+    at integer not null
+);

@@ -202,6 +202,14 @@ fn check_rules(rules: &RuleFile, file: &Path, document: &Document<'_>, faults: &
             let what = format!("rule \"{}\" guards life and closes by itself", rule.id);
             fault("close", what, "write close = \"never\" or \"verify\"");
         }
+        if rule.life_safety && !rule.work_order {
+            let what = format!("rule \"{}\" guards life and makes no order", rule.id);
+            fault(
+                "work_order",
+                what,
+                "write work_order = true, or leave it out",
+            );
+        }
         if rule.life_safety && rule.on_delay > LONGEST_LIFE_SAFETY_DELAY {
             let what = format!("rule \"{}\" guards life and waits too long", rule.id);
             fault("on_delay", what, "write \"90s\" or less");

@@ -4,7 +4,7 @@
 //! and is logged.
 
 use std::time::Duration;
-use zhiban_core::Timestamp;
+use zhiban_core::{Duration as Span, Timestamp};
 
 /// A step back smaller than this is waited out.
 const SMALL: i64 = 2_000;
@@ -27,8 +27,9 @@ impl Clock {
         }
     }
 
-    /// The time now, for everything that happens in one turn.
-    pub(super) fn now(&mut self) -> Timestamp {
+    /// The time now, for everything that happens in one turn, and by how much the clock was set
+    /// back since the turn before: by more than is waited out.
+    pub(super) fn now(&mut self) -> (Timestamp, Option<Span>) {
         let wall = wall();
         let elapsed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
         let skew = wall.millis() - self.base.millis() - elapsed;
@@ -39,17 +40,24 @@ impl Clock {
             self.started = std::time::Instant::now();
         }
         let back = self.last.millis() - wall.millis();
-        self.last = if back > 0 && back <= SMALL {
-            self.last
-        } else {
-            wall
-        };
+        if back > 0 && back <= SMALL {
+            return (self.last, None);
+        }
+        self.last = wall;
+        (
+            wall,
+            (back > 0).then(|| Span::from_millis(-skew.min(-back))),
+        )
+    }
+
+    /// The time of the last turn.
+    pub(super) fn last(&self) -> Timestamp {
         self.last
     }
 
     /// The time now, without taking it.
     pub(super) fn peek(&self) -> Timestamp {
-        wall().max(self.last - zhiban_core::Duration::from_millis(SMALL))
+        wall().max(self.last - Span::from_millis(SMALL))
     }
 }
 

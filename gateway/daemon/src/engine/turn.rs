@@ -111,6 +111,7 @@ impl Waiting {
         all.step.at = turn.step.at;
         all.step.records.extend(turn.step.records);
         all.step.outbox.extend(turn.step.outbox);
+        all.step.points.extend(turn.step.points);
         all.step.inbox.extend(turn.step.inbox);
         all.step.dead_letters.extend(turn.step.dead_letters);
         all.updates.extend(turn.updates);

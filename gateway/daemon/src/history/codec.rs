@@ -108,6 +108,7 @@ pub(super) fn quality_code(quality: Quality) -> u8 {
         QualityReason::Undecodable => 8,
         QualityReason::Retained => 9,
         QualityReason::Disabled => 10,
+        QualityReason::Late => 11,
     };
     match quality {
         Quality::Good => 0,

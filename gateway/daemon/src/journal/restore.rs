@@ -2,7 +2,7 @@
 //!
 //! Rows whose asset or rule is no longer configured stay where they are and are counted.
 
-use super::read::{Reader, order_row};
+use super::read::{Reader, order_row, value_of_text};
 use super::{InboxKey, Journal, JournalError, Store};
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -46,6 +46,7 @@ impl Journal {
         let mut records = Records::default();
         journal.restore_alarms(&mut records).await?;
         journal.restore_orders(&mut records, now).await?;
+        journal.restore_points(&mut records).await?;
         let unconfigured = journal.unconfigured;
         if unconfigured != Unconfigured::default() {
             tracing::warn!(
@@ -114,6 +115,18 @@ impl Journal {
             .await?;
         if let Some(row) = row {
             records.last_work_order = Reader::new("work_order", &row).maybe_order("no")?;
+        }
+        Ok(())
+    }
+
+    async fn restore_points(&self, records: &mut Records) -> Result<(), JournalError> {
+        let all = "select key, value, at from point order by key";
+        for row in sqlx::query(all).fetch_all(self.store.readers()).await? {
+            let read = Reader::new("point", &row);
+            if let Some(point) = self.model.point_by_key(&read.text("key")?) {
+                let value = read.parsed("value", value_of_text)?;
+                records.points.push((point, value, read.at("at")?));
+            }
         }
         Ok(())
     }

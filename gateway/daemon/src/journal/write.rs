@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use zhiban_core::alarm::rule::ClosePolicy;
 use zhiban_core::notification::Audience;
 use zhiban_core::{
-    Alarm, AlarmId, AlarmTransition, Effect, Model, Notification, Timestamp, Value, WorkOrder,
-    WorkOrderEvent, WorkOrderNumber,
+    Alarm, AlarmId, AlarmTransition, Effect, Model, Notification, PointId, Timestamp, Value,
+    WorkOrder, WorkOrderEvent, WorkOrderNumber,
 };
 
 /// A dead letter keeps this much of its message.
@@ -75,6 +75,12 @@ const OUTBOX: Table = Table {
     name: "outbox",
     columns: "notification, channel, life_safety, status, attempts, created_at, due_at",
     conflict: "on conflict (notification, channel) do nothing",
+};
+
+const POINT: Table = Table {
+    name: "point",
+    columns: "key, value, at",
+    conflict: "on conflict (key) do update set value = excluded.value, at = excluded.at",
 };
 
 const INBOX: Table = Table {
@@ -148,9 +154,23 @@ impl Journal {
             .map(|key| inbox_row(key, step.at))
             .collect();
         INBOX.insert(to, &rows).await?;
+        POINT.insert(to, &self.point_rows(step)).await?;
         self.write_dead_letters(to, step).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// The last value of each point of a step: a row may stand only once in a statement.
+    fn point_rows(&self, step: &Step) -> Vec<Vec<Cell>> {
+        let points = step.points.iter();
+        let last: BTreeMap<_, _> = points
+            .map(|(point, value, at)| (*point, (value, *at)))
+            .collect();
+        let row = |(point, (value, at)): (PointId, (&Value, Timestamp))| {
+            let key = self.model.point(point).key.to_string();
+            vec![key.into(), value_text(value).into(), at.into()]
+        };
+        last.into_iter().map(row).collect()
     }
 
     async fn write_dead_letters(

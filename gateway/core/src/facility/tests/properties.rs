@@ -1,6 +1,6 @@
 //! Properties that hold for every sequence of inputs.
 
-use super::runner::{START, building, restart};
+use super::runner::{START, building, restart_knowing};
 use crate::alarm::AlarmChange;
 use crate::facility::{Command, Effect, Effects, Facility, Input, MoveWorkOrder};
 use crate::model::{AssetId, LinkState, PointId};
@@ -185,7 +185,7 @@ proptest! {
             check_trust(&facility, &step, &effects);
             check_orders(&facility);
         }
-        let restored = restart(&facility, now);
+        let restored = restart_knowing(Vec::new(), &facility, now);
         let (old, new) = (facility.snapshot(now), restored.snapshot(now));
         prop_assert_eq!(old.alarms, new.alarms);
         prop_assert_eq!(old.work_orders, new.work_orders);

@@ -4,7 +4,7 @@ use crate::alarm::rule::{AlarmRule, RuleFile};
 use crate::facility::{
     Command, Effect, Effects, Facility, Input, MoveWorkOrder, NewWorkOrder, Outcome, Records,
 };
-use crate::model::{AssetSpec, LinkState, Model, Policy, RotaEntry, Site};
+use crate::model::{AssetSpec, LinkState, Model, PointId, Policy, RotaEntry, Site};
 use crate::point::{Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::profile::Profile;
 use crate::text::Text;
@@ -96,6 +96,7 @@ fn step(facility: &mut Facility, line: &str, effects: &mut Effects) -> Option<St
     }
     let input = match verb {
         "tick" => Input::Tick,
+        "back" => Input::ClockSetBack(Duration::parse(words[0]).unwrap()),
         "link" => Input::Link {
             asset: facility.model().asset_by_code(words[0]).unwrap(),
             state: if words[1] == "up" {
@@ -105,6 +106,14 @@ fn step(facility: &mut Facility, line: &str, effects: &mut Effects) -> Option<St
             },
         },
         "read" | "retained" => Input::Samples(batch(facility, &words, now, verb == "retained")),
+        "old" => Input::Samples(SampleBatch {
+            at: now - Duration::parse(words[0]).unwrap(),
+            ..batch(facility, &words[1..], now, false)
+        }),
+        "ahead" => Input::Samples(SampleBatch {
+            at: now + Duration::parse(words[0]).unwrap(),
+            ..batch(facility, &words[1..], now, false)
+        }),
         _ => Input::Command(command(facility, verb, &words)),
     };
     match facility.handle(input, now, effects) {
@@ -200,13 +209,35 @@ fn command(facility: &Facility, verb: &str, words: &[&str]) -> Command {
     }
 }
 
+fn known_points(facility: &Facility) -> Vec<(PointId, Value, Timestamp)> {
+    let known = facility
+        .points
+        .iter()
+        .enumerate()
+        .filter_map(|(index, state)| {
+            let id = PointId(u32::try_from(index).unwrap());
+            Some((id, state.value.clone()?, state.at?))
+        });
+    known.collect()
+}
+
 /// What the journal would have kept, as the next start reads it.
-pub(super) fn restart(facility: &Facility, now: Timestamp) -> Facility {
+fn restart(facility: &Facility, now: Timestamp) -> Facility {
+    restart_knowing(known_points(facility), facility, now)
+}
+
+/// A start that knows these points.
+pub(super) fn restart_knowing(
+    points: Vec<(PointId, Value, Timestamp)>,
+    facility: &Facility,
+    now: Timestamp,
+) -> Facility {
     let records = Records {
         alarms: facility.alarms.values().cloned().collect(),
         work_orders: facility.orders.values().cloned().collect(),
         last_alarm: facility.last_alarm,
         last_work_order: facility.last_work_order.clone(),
+        points,
     };
     Facility::restore(facility.model().clone(), records, now)
 }
