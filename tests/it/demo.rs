@@ -267,13 +267,26 @@ async fn every_fault_of_the_building_becomes_its_order() {
         ("detector-dirty", "FP1", "detector"),
         ("fire-mains-loss", "FP1", "supply"),
         ("pump-overload", "BW1", "pump"),
+        ("mains-loss", "A1", "supply"),
         ("sump-high", "SP1", "flooding"),
+        ("dry-run", "BW1", "water_supply"),
         ("unit-silent", "A5", "communication"),
     ] {
         demo.scenario(scenario, asset).await;
         let order = demo.order(asset, family).await;
         assert!(order["alarms"][0].is_string(), "{scenario}");
     }
+    // A unit that lies, one that is late and one that is slow never give a wrong value.
+    demo.scenario("garbage", "A4").await;
+    demo.scenario("unit-late", "A6").await;
+    demo.scenario("unit-slow", "FPU1").await;
+    demo.order("A6", "communication").await;
+    wait_until(SOON, "the liar to be noticed", async || {
+        let points = demo.get("/assets/A4/points").await;
+        let mut all = points["items"].as_array().unwrap().iter();
+        all.any(|point| point["reason"] == "bad_answer" || point["reason"] == "refused")
+    })
+    .await;
     let open = demo.get("/alarms?state=open&limit=200").await;
     assert!(open["items"].as_array().unwrap().len() >= 7);
     // A silent unit is stale, and the one behind the same address is not.
@@ -282,8 +295,15 @@ async fn every_fault_of_the_building_becomes_its_order() {
         (&silent["state"], &silent["link"]),
         (&json!("stale"), &json!("down"))
     );
-    assert_eq!(demo.get("/assets/A6").await["state"], "normal");
+    assert_eq!(demo.get("/assets/A3").await["state"], "normal");
     demo.scenario("all-clear", "").await;
+    demo.scenario("broker-down", "").await;
+    demo.order("TK1", "communication").await;
+    demo.scenario("all-clear", "").await;
+    wait_until(SOON, "the broker's assets to be heard", async || {
+        demo.get("/assets/TK1").await["link"] == "up"
+    })
+    .await;
     wait_until(SOON, "the silent unit to be heard", async || {
         demo.get("/assets/A5").await["link"] == "up"
     })

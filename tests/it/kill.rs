@@ -48,10 +48,12 @@ example = {{ payload = '{{"ts":0,"f{fault}":true}}', value = true }}
     text
 }
 
-/// One rule and one family for each kind of fault.
+/// One rule and one family for each kind of fault. Every other one waits, so that many a daemon
+/// dies between an acknowledgement and the end of a delay.
 fn rules() -> String {
     let mut text = String::from("class = \"beacon\"\n");
     for fault in 0..FAULTS {
+        let delay = 300 * (fault % 2);
         write!(
             text,
             r#"
@@ -64,6 +66,7 @@ cause = {{ zh = "试验", en = "Test" }}
 consequence = {{ zh = "试验", en = "Test" }}
 action = {{ zh = "试验", en = "Test" }}
 when = {{ flag = {{ point = "f{fault}" }} }}
+on_delay = "{delay}ms"
 due = "1h"
 "#
         )
