@@ -240,7 +240,10 @@ impl Session {
         }
         if self.unconfirmed != usize::MAX {
             self.unconfirmed = self.unconfirmed.saturating_sub(1);
-            self.subscribed |= self.unconfirmed == 0;
+            if self.unconfirmed == 0 && !self.subscribed {
+                tracing::info!(link = %self.name, "subscribed");
+                self.subscribed = true;
+            }
         }
     }
 
