@@ -142,6 +142,8 @@ pub struct Engine {
     /// Changes that are durable and wait to be shown.
     news: Vec<Live>,
     shown_at: Instant,
+    /// When news were last shown: a lone alarm must not wait for values shown just before it.
+    news_at: Instant,
     shown: u64,
 }
 
@@ -156,6 +158,7 @@ impl Engine {
             retry: RETRY.0,
             news: Vec::new(),
             shown_at,
+            news_at: shown_at,
             shown: 0,
         }
     }
@@ -364,12 +367,15 @@ impl Engine {
         let due = if self.news.is_empty() {
             sequence != self.shown && age >= SHOW_VALUES
         } else {
-            age >= SHOW_RECORDS
+            self.news_at.elapsed() >= SHOW_RECORDS
         };
         if !due && !now {
             return;
         }
         self.shown_at = Instant::now();
+        if !self.news.is_empty() {
+            self.news_at = self.shown_at;
+        }
         self.shown = sequence;
         let snapshot = self.parts.facility.snapshot(self.clock.last());
         self.parts.snapshot.send_replace(Arc::new(snapshot));
@@ -388,7 +394,7 @@ impl Engine {
         }
         let mut at = now + wait;
         if !self.news.is_empty() {
-            at = at.min(self.shown_at + SHOW_RECORDS);
+            at = at.min(self.news_at + SHOW_RECORDS);
         } else if self.parts.facility.sequence() != self.shown {
             at = at.min(self.shown_at + SHOW_VALUES);
         }
