@@ -135,6 +135,33 @@ fn every_fault_of_a_file_is_told_with_its_place() {
 }
 
 #[test]
+fn a_rule_that_can_never_raise_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), CONFIG);
+    let rules = r#"class = "elevator"
+[[rule]]
+id = "entrapment"
+family = "entrapment"
+priority = 1
+title = { zh = "困人", en = "Trapped" }
+cause = { zh = "试验", en = "Test" }
+consequence = { zh = "试验", en = "Test" }
+action = { zh = "试验", en = "Test" }
+when = { flag = { point = "traped" } }
+life_safety = true
+close = "never"
+due = "30m"
+"#;
+    std::fs::create_dir(folder.path().join("alarms")).unwrap();
+    std::fs::write(folder.path().join("alarms/elevator.toml"), rules).unwrap();
+    let said = refusal(&file);
+    assert!(
+        said.contains("entrapment") && said.contains("traped"),
+        "{said}"
+    );
+}
+
+#[test]
 fn wrong_usage_is_exit_code_two() {
     assert_eq!(zhiban::run(&["run"]).status.code(), Some(2));
     assert_eq!(zhiban::run(&["no-such-command"]).status.code(), Some(2));

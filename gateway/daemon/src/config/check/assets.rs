@@ -5,6 +5,7 @@ use crate::config::build::missing_point;
 use crate::config::fault::Severity;
 use crate::config::{AssetConfig, Config, Library, LinkConfig};
 use std::collections::{BTreeMap, BTreeSet};
+use zhiban_core::alarm::rule::AlarmRule;
 use zhiban_core::profile::Profile;
 
 pub(super) fn locations(config: &Config, at: &mut Place<'_, '_>) {
@@ -215,6 +216,14 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
             .filter(|rule| missing_point(rule, profile).is_some())
             .map(|rule| rule.id.clone())
             .collect();
+        for (rule, point) in nowhere(library, &profile.class) {
+            let class = &profile.class;
+            let what = format!(
+                "rule \"{rule}\" looks at point \"{point}\", which no profile of class \"{class}\" has: it would never raise anything"
+            );
+            let remedy = "correct the point's name in the rule, or take the rule out";
+            at.add(Severity::Error, &format!("{index}.profile"), what, remedy);
+        }
         if !missing.is_empty() {
             let what = format!(
                 "profile \"{}\" has not the points of some rules, which are not used: {}",
@@ -224,4 +233,23 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
             at.add(Severity::Info, &format!("{index}.profile"), what, "");
         }
     }
+}
+
+/// Rules of a class that no device of the class can have: a misspelt point, most likely.
+fn nowhere<'l>(library: &'l Library, class: &str) -> Vec<(&'l str, &'l str)> {
+    let fits = |rule: &AlarmRule| {
+        let mut profiles = library.profiles.values();
+        profiles.any(|one| one.class == class && missing_point(rule, one).is_none())
+    };
+    let known = |point: &str| {
+        let mut profiles = library.profiles.values().filter(|one| one.class == class);
+        profiles.any(|one| one.points.iter().any(|row| row.point == point))
+    };
+    let rules = library.rules_of(class).iter().filter(|rule| !fits(rule));
+    rules
+        .filter_map(|rule| {
+            let point = rule.when.points().into_iter().find(|point| !known(point))?;
+            Some((rule.id.as_str(), point))
+        })
+        .collect()
 }
