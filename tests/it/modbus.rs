@@ -369,13 +369,15 @@ async fn a_silent_unit_costs_the_others_almost_nothing() {
         let peer = peer.await;
         let devices = devices(1..=10, profile(&blocks(), 125, period));
         let mut driver = Driver::start(peer.port(), framing, devices);
-        let mut counts = BTreeMap::new();
+        let mut read: BTreeMap<u32, Vec<Instant>> = BTreeMap::new();
         let mut down = false;
         let start = Instant::now();
         let window = period * 25;
         while start.elapsed() < window {
             match driver.next().await {
-                Input::Samples(batch) => *counts.entry(batch.asset.0).or_insert(0) += 1,
+                Input::Samples(batch) => {
+                    read.entry(batch.asset.0).or_default().push(Instant::now());
+                }
                 Input::Link { asset, state } => {
                     down |= (asset, state) == (AssetId(5), LinkState::Down);
                     assert!(asset == AssetId(5) || state == LinkState::Up, "{asset:?}");
@@ -386,11 +388,14 @@ async fn a_silent_unit_costs_the_others_almost_nothing() {
             }
         }
         assert!(down, "the silent unit is down");
-        assert_eq!(counts.len(), 9, "{counts:?}");
-        for (unit, count) in counts {
+        assert_eq!(read.len(), 9, "the other nine are read");
+        for (unit, times) in read {
+            let cycles = u32::try_from(times.len() - 1).unwrap();
+            let mean = (times[times.len() - 1] - times[0]) / cycles;
+            let ratio = mean.as_secs_f64() / period.as_secs_f64();
             assert!(
-                (23..=28).contains(&count),
-                "unit {unit}: {count} of 25 cycles"
+                (0.9..=1.1).contains(&ratio) && cycles >= 20,
+                "unit {unit}: {cycles} cycles, {mean:?} each"
             );
         }
         driver.end().await;
