@@ -38,7 +38,7 @@ impl Facility {
             let Some(update) = self.update(sample, &origin) else {
                 continue;
             };
-            if update.quality.may_raise() && update.at == batch.at && fresh && !batch.retained {
+            if update.quality.may_raise() && fresh && !batch.retained {
                 heard = true;
                 self.point_heard[point.index()] = now;
             }
