@@ -18,6 +18,8 @@ use zhiban_core::{Language, Refusal, Text};
 
 /// The longest a handler may take to begin its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same where a photo comes over a bad line first.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(180);
 
 /// One fault of one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +83,8 @@ pub(crate) enum ApiError {
     KeyReused,
     /// The first request with this idempotency key is still running.
     KeyBusy,
+    /// Photos may take no more room.
+    StoreFull,
     /// Too often; may be tried again after so many seconds.
     RateLimited(u64),
     /// What is needed for the answer cannot be read or written now.
@@ -115,6 +119,7 @@ impl ApiError {
             ApiError::AlarmOver | ApiError::OrderOver | ApiError::KeyBusy => StatusCode::CONFLICT,
             ApiError::MatchRequired => StatusCode::PRECONDITION_REQUIRED,
             ApiError::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
             ApiError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -217,7 +222,12 @@ impl IntoResponse for ApiError {
 /// Puts every refusal into words: a problem document under `/api`, a page elsewhere.
 pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let asked = Asked::of(&request);
-    let mut response = match tokio::time::timeout(PATIENCE, next.run(request)).await {
+    let patience = if crate::takes_photos(&asked.path) {
+        UPLOAD_PATIENCE
+    } else {
+        PATIENCE
+    };
+    let mut response = match tokio::time::timeout(patience, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::Unavailable.into_response(),
     };

@@ -91,6 +91,7 @@ impl Fixture {
                 live,
                 history: Arc::new(Series),
                 archive: memory.clone(),
+                photos: memory.clone(),
                 accounts: memory.clone(),
                 health: memory.clone(),
                 now,

@@ -30,12 +30,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
 use error::ApiError;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
 /// The largest body that is read.
 pub(crate) const BODY_LIMIT: usize = 64 * 1024;
+/// The largest photo.
+pub(crate) const PHOTO_LIMIT: usize = 10 * 1024 * 1024;
+/// The largest body that brings photos.
+pub(crate) const UPLOAD_LIMIT: usize = PHOTO_LIMIT + BODY_LIMIT;
+/// How many bodies that bring photos are read at once: they lie in memory.
+const UPLOADS: usize = 4;
+
+/// Whether a path takes photos, so that its body may be large and may take its time.
+pub(crate) fn takes_photos(path: &str) -> bool {
+    path.ends_with("/photos")
+}
 
 /// What every handler can reach.
 #[derive(Clone)]
@@ -44,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) limiter: Arc<auth::limiter::Limiter>,
     pub(crate) hub: Arc<live::Hub>,
     pub(crate) running: once::Running,
+    pub(crate) uploads: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
 }
 
@@ -60,6 +73,7 @@ pub fn router(app: App) -> Router {
         app,
         limiter: Arc::default(),
         running: once::Running::default(),
+        uploads: Arc::new(Semaphore::new(UPLOADS)),
         tasks: TaskTracker::new(),
     };
     let (api, document) = routes::api::router();

@@ -6,7 +6,7 @@
 use crate::auth::see_other;
 use crate::error::ApiError;
 use crate::ports::{Identity, StoredAnswer};
-use crate::{BODY_LIMIT, Shared};
+use crate::{BODY_LIMIT, Shared, UPLOAD_LIMIT, takes_photos};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -24,6 +24,9 @@ const FORM: &[u8] = b"application/x-www-form-urlencoded";
 const LONGEST_KEY: usize = 200;
 /// The largest answer that is remembered.
 const LARGEST_ANSWER: usize = 1024 * 1024;
+
+/// After how many seconds a photo is sent again when too many come at once.
+const UPLOAD_WAIT: u64 = 3;
 
 /// The keys whose first request is still running.
 pub(crate) type Running = Arc<Mutex<BTreeSet<String>>>;
@@ -51,7 +54,15 @@ async fn post(
     next: Next,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, BODY_LIMIT).await;
+    let large = takes_photos(parts.uri.path());
+    let _turn = if large {
+        let turn = shared.uploads.clone().try_acquire_owned();
+        Some(turn.map_err(|_| ApiError::RateLimited(UPLOAD_WAIT))?)
+    } else {
+        None
+    };
+    let limit = if large { UPLOAD_LIMIT } else { BODY_LIMIT };
+    let body = to_bytes(body, limit).await;
     let body = body.map_err(|_| ApiError::TooLarge)?;
     let key = key(&parts, &body)?;
     let print = fingerprint(parts.method.as_str(), parts.uri.path(), &body);

@@ -27,6 +27,8 @@ pub struct App {
     pub history: Arc<dyn History>,
     /// Records of alarms and orders.
     pub archive: Arc<dyn Archive>,
+    /// The bytes of photos.
+    pub photos: Arc<dyn Photos>,
     /// Who may come in.
     pub accounts: Arc<dyn Accounts>,
     /// How the gateway itself is.
@@ -274,6 +276,21 @@ pub trait Archive: Send + Sync {
         key: String,
         answer: StoredAnswer,
     ) -> BoxFuture<'_, Result<(), Unavailable>>;
+}
+
+/// Photos may take no more room than they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("photos may take no more room")]
+pub struct NoRoom;
+
+/// Keeps the bytes of photos; what they belong to stands in the records.
+pub trait Photos: Send + Sync {
+    /// Stores bytes durably under a name of its own choosing: 32 hexadecimal digits.
+    fn keep(&self, bytes: Bytes) -> BoxFuture<'_, Result<Result<String, NoRoom>, Unavailable>>;
+    /// The bytes of a name; `None` when there are none.
+    fn read(&self, file: String) -> BoxFuture<'_, Result<Option<Bytes>, Unavailable>>;
+    /// Gives the room of a name free again; one that is not there is no error.
+    fn forget(&self, file: String) -> BoxFuture<'_, Result<(), Unavailable>>;
 }
 
 /// The first answer to a request that carried an idempotency key.

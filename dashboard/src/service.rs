@@ -2,12 +2,16 @@
 //!
 //! Pages and the API call these same functions, so that both refuse the same things for the same reasons.
 
+use crate::PHOTO_LIMIT;
 use crate::error::ApiError;
-use crate::ports::{App, CommandError, CommandRequest, OrderEventRow, OrderRow};
+use crate::ports::{App, CommandError, CommandRequest, NoRoom, OrderEventRow, OrderRow};
+use bytes::Bytes;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use zhiban_core::{AlarmId, Command, Outcome, Refusal, WorkOrder, WorkOrderNumber};
+use zhiban_core::work_order::{NewPhoto, PhotoFormat, PhotoStage, RecordEdit};
+use zhiban_core::{AlarmId, Command, Outcome, Refusal, Timestamp, WorkOrder, WorkOrderNumber};
 
 /// The longest the engine may take to make a command durable.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,9 +67,108 @@ async fn explain(app: &App, refusal: Refusal) -> ApiError {
         | Refusal::NotShelved(_)
         | Refusal::ShelveTooLong
         | Refusal::Missing { .. }
+        | Refusal::NoEntry(_)
+        | Refusal::RecordFull
         | Refusal::FaultStands => None,
     };
     ApiError::Refused(refusal, current)
+}
+
+/// A photo that somebody sent.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    /// The order.
+    pub(crate) no: WorkOrderNumber,
+    /// Who.
+    pub(crate) by: String,
+    /// What it shows.
+    pub(crate) stage: PhotoStage,
+    /// All of it.
+    pub(crate) bytes: Bytes,
+    /// When it was taken, if the person was without a network then.
+    pub(crate) recorded_at: Option<Timestamp>,
+}
+
+/// Adds a photo to an order's record: its bytes are durable before the record speaks of them.
+///
+/// # Errors
+///
+/// It is no photo or too large, there is no room, or what [`command`] says.
+pub(crate) async fn add_photo(app: &App, upload: Upload) -> Result<WorkOrder, ApiError> {
+    if upload.bytes.len() > PHOTO_LIMIT {
+        return Err(ApiError::TooLarge);
+    }
+    let format = PhotoFormat::of(&upload.bytes);
+    let format = format.ok_or_else(|| ApiError::field("/photo", "not_a_photo"))?;
+    let sha256 = Sha256::digest(&upload.bytes);
+    let size = u32::try_from(upload.bytes.len()).unwrap_or(u32::MAX);
+    let kept = app.photos.keep(upload.bytes).await?;
+    let file = kept.map_err(|NoRoom| ApiError::StoreFull)?;
+    let edit = RecordEdit::AddPhoto(NewPhoto {
+        file: file.clone(),
+        stage: upload.stage,
+        format,
+        size,
+        sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+    });
+    let done = edit_record(app, upload.no, upload.by, edit, upload.recorded_at).await;
+    // Where it is not known whether it was done, the bytes must stay.
+    if done
+        .as_ref()
+        .is_err_and(|error| *error != ApiError::Unavailable)
+    {
+        forget(app, file).await;
+    }
+    done
+}
+
+/// Takes a photo out of an order's record, then its bytes from the store.
+///
+/// # Errors
+///
+/// What [`command`] says.
+pub(crate) async fn remove_photo(
+    app: &App,
+    no: WorkOrderNumber,
+    by: String,
+    id: u32,
+) -> Result<(), ApiError> {
+    let known = work_order(app, &no).await?.0.order.photos;
+    edit_record(app, no, by, RecordEdit::RemovePhoto(id), None).await?;
+    if let Some(photo) = known.into_iter().find(|photo| photo.id == id) {
+        forget(app, photo.taken.file).await;
+    }
+    Ok(())
+}
+
+async fn forget(app: &App, file: String) {
+    if let Err(error) = app.photos.forget(file).await {
+        tracing::warn!(error = %error.why, "a photo that nothing speaks of could not be removed");
+    }
+}
+
+/// Changes what an order's record holds: the order as it is now.
+///
+/// # Errors
+///
+/// What [`command`] says.
+pub(crate) async fn edit_record(
+    app: &App,
+    no: WorkOrderNumber,
+    by: String,
+    edit: RecordEdit,
+    recorded_at: Option<Timestamp>,
+) -> Result<WorkOrder, ApiError> {
+    let edit = Command::EditRecord {
+        no,
+        by,
+        edit,
+        recorded_at,
+    };
+    let Outcome::WorkOrder(order) = command(app, edit).await? else {
+        return Err(ApiError::Internal);
+    };
+    Ok(*order)
 }
 
 fn status_of(order: &WorkOrder) -> &'static str {

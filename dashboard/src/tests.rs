@@ -1,6 +1,7 @@
 //! The router as callers meet it: who may, what is answered, and how it is refused.
 
 mod gate;
+mod record;
 mod refusals;
 mod shapes;
 mod stream;

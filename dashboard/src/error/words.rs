@@ -4,18 +4,22 @@
 
 use super::ApiError;
 use axum::http::StatusCode;
+use zhiban_core::work_order::MOST;
 use zhiban_core::{Refusal, Text};
 
 /// The HTTP status of a refusal.
 pub(super) fn refusal_status(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) => StatusCode::NOT_FOUND,
+        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) | Refusal::NoEntry(_) => {
+            StatusCode::NOT_FOUND
+        }
         Refusal::Missing { .. } | Refusal::ShelveTooLong => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Changed { .. } => StatusCode::PRECONDITION_FAILED,
         Refusal::AlreadyAcknowledged { .. }
         | Refusal::LifeSafety
         | Refusal::NotShelved(_)
         | Refusal::NotAllowed { .. }
+        | Refusal::RecordFull
         | Refusal::FaultStands => StatusCode::CONFLICT,
     }
 }
@@ -40,6 +44,7 @@ pub(super) fn code(error: &ApiError) -> &'static str {
         ApiError::KeyReused => "idempotency.mismatch",
         ApiError::KeyBusy => "idempotency.in_progress",
         ApiError::RateLimited(_) => "rate.limited",
+        ApiError::StoreFull => "store.full",
         ApiError::Unavailable => "store.unavailable",
         ApiError::Internal => "internal",
     }
@@ -47,7 +52,8 @@ pub(super) fn code(error: &ApiError) -> &'static str {
 
 fn refusal_code(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) => "not_found",
+        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) | Refusal::NoEntry(_) => "not_found",
+        Refusal::RecordFull => "wo.record_full",
         Refusal::AlreadyAcknowledged { .. } => "alarm.already_acked",
         Refusal::LifeSafety => "alarm.life_safety",
         Refusal::NotShelved(_) => "alarm.not_shelved",
@@ -84,6 +90,7 @@ pub(super) fn title(error: &ApiError) -> Text {
             "The same request is still being handled",
         ),
         ApiError::RateLimited(_) => ("请求过于频繁", "Too many requests"),
+        ApiError::StoreFull => ("照片空间已满", "There is no room for photos"),
         ApiError::Unavailable => ("暂时无法读写记录", "Records are not available now"),
         ApiError::Internal => ("程序内部错误", "A fault inside the gateway"),
     };
@@ -92,7 +99,10 @@ pub(super) fn title(error: &ApiError) -> Text {
 
 fn refusal_title(refusal: &Refusal) -> Text {
     let (zh, en) = match refusal {
-        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) => ("没有找到", "Not found"),
+        Refusal::NoAlarm(_) | Refusal::NoWorkOrder(_) | Refusal::NoEntry(_) => {
+            ("没有找到", "Not found")
+        }
+        Refusal::RecordFull => ("维修记录已满", "The repair record is full"),
         Refusal::AlreadyAcknowledged { .. } => {
             ("报警已被确认", "The alarm is already acknowledged")
         }
@@ -159,8 +169,8 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
             "The Allow header lists what can be done here.",
         ),
         ApiError::MediaType => (
-            "请以 application/json 发送。",
-            "Send it as application/json.",
+            "请以 application/json 发送；照片请以 multipart/form-data 发送。",
+            "Send it as application/json, and photos as multipart/form-data.",
         ),
         ApiError::TooLarge => ("请减少内容后再试。", "Send less."),
         ApiError::Form(_) => (
@@ -192,6 +202,10 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
             "没有做任何更改，或结果尚不确定；请稍后用同一幂等键重试。",
             "Nothing was confirmed; try again shortly, with the same idempotency key.",
         ),
+        ApiError::StoreFull => (
+            "没有保存。请管理员增大 storage.photo_quota_mib。",
+            "It was not kept. The administrator can raise storage.photo_quota_mib.",
+        ),
         ApiError::Internal => (
             "已写入日志，请联系管理员。",
             "It is in the log; tell the administrator.",
@@ -210,6 +224,14 @@ fn refusal_detail(refusal: &Refusal) -> Text {
         Refusal::NoWorkOrder(no) => (
             format!("没有工单 {no}。"),
             format!("There is no work order {no}."),
+        ),
+        Refusal::NoEntry(id) => (
+            format!("这张工单的记录里没有第 {id} 项。"),
+            format!("The record of this order has no entry {id}."),
+        ),
+        Refusal::RecordFull => (
+            format!("一张工单最多记 {MOST} 种备件、{MOST} 张照片。"),
+            format!("An order holds at most {MOST} parts and {MOST} photos."),
         ),
         Refusal::AlreadyAcknowledged { by, .. } => {
             (format!("{by} 已经确认。"), format!("{by} was faster."))
@@ -261,6 +283,14 @@ pub(super) fn field(code: &str) -> Text {
         "too_long" => ("内容过长", "This is too long"),
         "out_of_range" => ("超出允许范围", "This is out of range"),
         "unknown" => ("不存在", "There is no such thing"),
+        "not_a_photo" => (
+            "只接受 JPEG、PNG 或 WebP 图片",
+            "Only JPEG, PNG and WebP pictures are taken",
+        ),
+        "not_a_quantity" => (
+            "数量应为 0.001 至 1000000，最多三位小数",
+            "A quantity is 0.001 to 1000000 with at most three decimals",
+        ),
         "in_future" => ("时间不能晚于现在", "The time cannot be later than now"),
         _ => ("无效", "This is not valid"),
     };

@@ -7,18 +7,21 @@ mod body;
 mod form;
 mod openapi;
 mod query;
+mod record;
 mod series;
 mod session;
 mod stream;
 mod work_orders;
 
-use crate::Shared;
+use crate::{Shared, UPLOAD_LIMIT};
+use axum::extract::DefaultBodyLimit;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 /// Every route under `/api`, and the document that describes them.
 pub(crate) fn router() -> (axum::Router<Shared>, OpenApi) {
+    let upload = DefaultBodyLimit::max(UPLOAD_LIMIT);
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::document())
         // /api/v1/session: GET, POST, DELETE
         .routes(routes!(session::who, session::sign_in, session::sign_out))
@@ -43,6 +46,11 @@ pub(crate) fn router() -> (axum::Router<Shared>, OpenApi) {
         // /api/v1/work-orders/{no}/transitions, /comments: GET, POST
         .routes(routes!(work_orders::moves, work_orders::transition))
         .routes(routes!(work_orders::comments, work_orders::comment))
+        // /api/v1/work-orders/{no}/parts, /photos: GET, POST; /parts/{id}: DELETE; /photos/{id}: GET, DELETE
+        .routes(routes!(record::parts, record::add_part))
+        .routes(routes!(record::remove_part))
+        .routes(routes!(record::photos, record::add_photo).layer(upload))
+        .routes(routes!(record::photo, record::remove_photo))
         // /api/v1/stream: GET, server-sent events
         .routes(routes!(stream::open))
         .split_for_parts();

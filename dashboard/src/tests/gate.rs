@@ -57,6 +57,13 @@ async fn the_document_lists_every_route() {
         "POST /work-orders/WO-20260101-001/transitions",
         "GET /work-orders/WO-20260101-001/comments",
         "POST /work-orders/WO-20260101-001/comments",
+        "GET /work-orders/WO-20260101-001/parts",
+        "POST /work-orders/WO-20260101-001/parts",
+        "DELETE /work-orders/WO-20260101-001/parts/1",
+        "GET /work-orders/WO-20260101-001/photos",
+        "POST /work-orders/WO-20260101-001/photos",
+        "GET /work-orders/WO-20260101-001/photos/1",
+        "DELETE /work-orders/WO-20260101-001/photos/1",
         "GET /stream",
     ];
     let mut found: Vec<&str> = found.iter().map(String::as_str).collect();

@@ -111,3 +111,38 @@ pub(crate) struct TransitionRequest {
     #[schema(format = DateTime)]
     pub(crate) recorded_at: Option<String>,
 }
+
+/// A part that a repair took.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPartRequest {
+    /// What it is called.
+    #[schema(required, max_length = 200)]
+    pub(crate) name: Option<String>,
+    /// The maker's or the store's number of it.
+    #[schema(max_length = 64)]
+    pub(crate) sku: Option<String>,
+    /// How much of it: 0.001 to 1 000 000, at most three decimals.
+    #[schema(required, value_type = f64, minimum = 0.001, maximum = 1_000_000)]
+    pub(crate) quantity: Option<serde_json::Number>,
+    /// Of what: `m`, `L`; pieces when nothing is said.
+    #[schema(max_length = 16)]
+    pub(crate) unit: Option<String>,
+    /// When it happened, if the person was without a network then.
+    #[schema(format = DateTime)]
+    pub(crate) recorded_at: Option<String>,
+}
+
+/// A photo of the work, as `multipart/form-data`.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes a form that is read field by field")]
+pub(crate) struct NewPhotoRequest {
+    /// A JPEG, PNG or WebP of at most 10 MiB.
+    #[schema(required, value_type = String, format = Binary)]
+    pub(crate) photo: Vec<u8>,
+    /// `before` the repair, or `after` it; `before` when nothing is said.
+    pub(crate) stage: Option<String>,
+    /// When it was taken, if the person was without a network then.
+    #[schema(format = DateTime)]
+    pub(crate) recorded_at: Option<String>,
+}

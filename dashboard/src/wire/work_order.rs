@@ -5,7 +5,7 @@ use crate::wire::{Event, time};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zhiban_core::work_order::{self, Move};
-use zhiban_core::{Language, WorkOrder as Order};
+use zhiban_core::{Language, WorkOrder as Order, WorkOrderNumber};
 
 /// One work order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,6 +91,83 @@ impl From<&work_order::Repair> for Repair {
     }
 }
 
+/// A part that a repair took.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Part {
+    /// Its number within the order, never given twice.
+    pub(crate) id: u32,
+    /// What it is called.
+    pub(crate) name: String,
+    /// The maker's or the store's number of it.
+    pub(crate) sku: Option<String>,
+    /// How much of it.
+    pub(crate) quantity: f64,
+    /// Of what; `null` counts pieces.
+    pub(crate) unit: Option<String>,
+    /// Who wrote it down.
+    pub(crate) by: String,
+    /// When.
+    #[schema(format = DateTime)]
+    pub(crate) at: String,
+}
+
+impl From<&work_order::Part> for Part {
+    fn from(part: &work_order::Part) -> Self {
+        Self {
+            id: part.id,
+            name: part.used.name.clone(),
+            sku: part.used.sku.clone(),
+            quantity: f64::from(part.used.quantity.thousandths()) / 1000.0,
+            unit: part.used.unit.clone(),
+            by: part.by.clone(),
+            at: time(part.at),
+        }
+    }
+}
+
+/// What is known of a photo.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Photo {
+    /// Its number within the order, never given twice.
+    pub(crate) id: u32,
+    /// `before` the repair, or `after` it.
+    pub(crate) stage: &'static str,
+    /// Where its bytes are.
+    #[schema(example = "/api/v1/work-orders/WO-20261123-018/photos/7")]
+    pub(crate) url: String,
+    /// `image/jpeg`, `image/png` or `image/webp`.
+    pub(crate) media_type: &'static str,
+    /// Its size in bytes.
+    pub(crate) size: u32,
+    /// SHA-256 of its bytes in hexadecimal.
+    pub(crate) sha256: String,
+    /// Who sent it.
+    pub(crate) by: String,
+    /// When.
+    #[schema(format = DateTime)]
+    pub(crate) at: String,
+}
+
+/// The photos of an order.
+pub(crate) fn photos(order: &Order) -> Vec<Photo> {
+    let of = |photo: &work_order::Photo| Photo {
+        id: photo.id,
+        stage: photo.taken.stage.code(),
+        url: photo_url(&order.no, photo.id),
+        media_type: photo.taken.format.code(),
+        size: photo.taken.size,
+        sha256: photo.taken.sha256.clone(),
+        by: photo.by.clone(),
+        at: time(photo.at),
+    };
+    order.photos.iter().map(of).collect()
+}
+
+/// Where the bytes of a photo are.
+pub(crate) fn photo_url(no: &WorkOrderNumber, id: u32) -> String {
+    format!("/api/v1/work-orders/{no}/photos/{id}")
+}
+
 /// One work order with its life and its repair record.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WorkOrderDetail {
@@ -103,6 +180,10 @@ pub(crate) struct WorkOrderDetail {
     pub(crate) reported_by: Option<String>,
     /// What was found and done.
     pub(crate) repair: Repair,
+    /// The parts it took.
+    pub(crate) parts: Vec<Part>,
+    /// Photos of the work.
+    pub(crate) photos: Vec<Photo>,
     /// Its life, oldest entry first; `null` when it cannot be read now.
     pub(crate) events: Option<Vec<Event>>,
 }
@@ -119,6 +200,8 @@ impl WorkOrderDetail {
             occurrences: row.order.occurrences,
             reported_by: row.order.reported_by.clone(),
             repair: Repair::from(&row.order.repair),
+            parts: row.order.parts.iter().map(Part::from).collect(),
+            photos: photos(&row.order),
             events: events.map(|events| events.into_iter().map(Event::from).collect()),
         }
     }

@@ -8,6 +8,7 @@ mod commands;
 mod deadlines;
 mod orders;
 mod points;
+mod record;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,9 @@ use crate::model::{AssetId, LinkState, Model, PointId, RuleId};
 use crate::notification::Notification;
 use crate::point::{PointState, PointUpdate, Quality, QualityReason, SampleBatch, Value};
 use crate::time::{Duration, Timestamp};
-use crate::work_order::{Repair, WorkOrder, WorkOrderEvent, WorkOrderNumber, WorkOrderStatus};
+use crate::work_order::{
+    RecordEdit, Repair, WorkOrder, WorkOrderEvent, WorkOrderNumber, WorkOrderStatus,
+};
 use deadlines::{Deadline, Deadlines};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,6 +110,17 @@ pub enum Command {
         by: String,
         /// What.
         comment: String,
+    },
+    /// Changes what an open order's record holds.
+    EditRecord {
+        /// Which order.
+        no: WorkOrderNumber,
+        /// Who.
+        by: String,
+        /// What.
+        edit: RecordEdit,
+        /// When it happened, if the person was without a network then.
+        recorded_at: Option<Timestamp>,
     },
 }
 
@@ -208,6 +222,15 @@ pub enum Refusal {
         /// Its version now.
         version: u32,
     },
+    /// The order's record has no such part or photo.
+    #[error("the record has no entry {0}")]
+    NoEntry(u32),
+    /// The order's record holds as many as one may.
+    #[error(
+        "the record of a work order holds at most {} of them",
+        crate::work_order::MOST
+    )]
+    RecordFull,
 }
 
 /// Something that must become durable before anybody sees it.
@@ -228,6 +251,15 @@ pub struct Effects {
     pub updates: Vec<PointUpdate>,
     /// For the journal, in order, in one transaction.
     pub records: Vec<Effect>,
+}
+
+impl Effects {
+    /// When the person says that what was recorded last happened.
+    fn recorded(&mut self, at: Option<Timestamp>) {
+        if let Some(Effect::WorkOrder(event)) = self.records.last_mut() {
+            event.recorded_at = at;
+        }
+    }
 }
 
 /// What the journal knew when the gateway started.

@@ -10,6 +10,36 @@ use crate::time::Timestamp;
 use std::fmt;
 use std::str::FromStr;
 
+macro_rules! coded {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every variant.
+            pub const ALL: &[$name] = &[$($name::$variant,)*];
+
+            /// The stable name.
+            pub fn code(self) -> &'static str {
+                match self { $($name::$variant => $code,)* }
+            }
+
+            /// The variant of a stable name.
+            pub fn from_code(code: &str) -> Option<Self> {
+                match code { $($code => Some($name::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+mod record;
+
+pub use record::{
+    MOST, NewPart, NewPhoto, Part, Photo, PhotoFormat, PhotoStage, Quantity, QuantityError,
+    RecordEdit, Repair,
+};
+
 /// The number people read and say, `WO-20261123-018`: the site's day and a count within it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkOrderNumber {
@@ -44,29 +74,6 @@ impl FromStr for WorkOrderNumber {
         let sequence = sequence.parse().map_err(|_| wrong())?;
         Ok(Self { day, sequence })
     }
-}
-
-macro_rules! coded {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// Every variant.
-            pub const ALL: &[$name] = &[$($name::$variant,)*];
-
-            /// The stable name.
-            pub fn code(self) -> &'static str {
-                match self { $($name::$variant => $code,)* }
-            }
-
-            /// The variant of a stable name.
-            pub fn from_code(code: &str) -> Option<Self> {
-                match code { $($code => Some($name::$variant),)* _ => None }
-            }
-        }
-    };
 }
 
 coded! {
@@ -191,19 +198,6 @@ pub fn moves_from(from: WorkOrderStatus) -> impl Iterator<Item = &'static Move> 
     MOVES.iter().filter(move |row| row.from == from)
 }
 
-/// What was found and done.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Repair {
-    /// What was seen.
-    pub problem: Option<String>,
-    /// Why it happened.
-    pub cause: Option<String>,
-    /// What was done.
-    pub remedy: Option<String>,
-    /// Minutes of work.
-    pub labor_minutes: Option<u32>,
-}
-
 /// One work order as it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkOrder {
@@ -243,6 +237,10 @@ pub struct WorkOrder {
     pub closed_at: Option<Timestamp>,
     /// What was found and done.
     pub repair: Repair,
+    /// The parts it took, in the order they were written down.
+    pub parts: Vec<Part>,
+    /// Photos of the work, in the order they came.
+    pub photos: Vec<Photo>,
     /// Counts every change; guards against two people changing it at once.
     pub version: u32,
 }
@@ -268,6 +266,14 @@ coded! {
         Commented = "commented",
         /// Somebody changed how urgent it is.
         Edited = "edited",
+        /// A part was written down.
+        PartAdded = "part_added",
+        /// A part was taken out of the record.
+        PartRemoved = "part_removed",
+        /// A photo came.
+        PhotoAdded = "photo_added",
+        /// A photo was taken out of the record.
+        PhotoRemoved = "photo_removed",
     }
 }
 

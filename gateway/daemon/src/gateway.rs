@@ -10,6 +10,7 @@ use crate::engine::{Engine, EngineHandle, Inbox, Parts};
 use crate::health::Board;
 use crate::journal::Journal;
 use crate::outbox::Outbox;
+use crate::photos::PhotoFolder;
 use crate::watchdog::Pulse;
 use crate::{history, outbox, server, watchdog};
 use anyhow::{Context, Result};
@@ -130,6 +131,7 @@ impl Gateway {
             live,
             history: Arc::new(series),
             archive: journal.clone(),
+            photos: Arc::new(open_photos(&loaded)?),
             accounts: accounts.clone(),
             health: board.clone(),
             stop: drivers.stop.clone(),
@@ -170,6 +172,16 @@ impl Gateway {
         self.rest.end("stores and server").await;
         self.journal.store().close().await;
     }
+}
+
+fn open_photos(loaded: &Loaded) -> Result<PhotoFolder> {
+    let storage = &loaded.config.storage;
+    let folder = storage.data_dir.join("photos");
+    let quota = u64::from(storage.photo_quota_mib) << 20;
+    PhotoFolder::open(folder.clone(), quota).with_context(|| {
+        let folder = folder.display();
+        format!("cannot use the folder of photos {folder}: give its owner the right to read and write it")
+    })
 }
 
 fn history_options(loaded: &Loaded) -> Result<history::Options> {

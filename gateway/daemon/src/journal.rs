@@ -8,6 +8,7 @@ pub(crate) mod cell;
 mod error;
 mod maintain;
 pub(crate) mod read;
+mod record;
 mod restore;
 mod store;
 #[cfg(test)]

@@ -14,5 +14,6 @@ pub mod health;
 pub mod history;
 pub mod journal;
 pub mod outbox;
+pub mod photos;
 mod server;
 pub mod watchdog;

@@ -349,6 +349,6 @@ fn matched(headers: &HeaderMap) -> Option<Option<u32>> {
     Some(Some(version.unwrap_or(0)))
 }
 
-fn number(no: &str) -> Result<WorkOrderNumber, ApiError> {
+pub(super) fn number(no: &str) -> Result<WorkOrderNumber, ApiError> {
     no.parse().map_err(|_| ApiError::NotFound)
 }

@@ -73,6 +73,12 @@ impl Facility {
                 self.record_order(order, change, from, now, Some(by), Some(comment), effects);
                 self.outcome(&no)
             }
+            Command::EditRecord {
+                no,
+                by,
+                edit,
+                recorded_at,
+            } => self.edit_record(&no, by, edit, recorded_at, now, effects),
         }
     }
 
@@ -80,13 +86,13 @@ impl Facility {
         self.alarms.get_mut(&id).ok_or(Refusal::NoAlarm(id))
     }
 
-    fn order(&self, no: &WorkOrderNumber) -> Result<&WorkOrder, Refusal> {
+    pub(super) fn order(&self, no: &WorkOrderNumber) -> Result<&WorkOrder, Refusal> {
         self.orders
             .get(no)
             .ok_or_else(|| Refusal::NoWorkOrder(no.clone()))
     }
 
-    fn outcome(&self, no: &WorkOrderNumber) -> Result<Outcome, Refusal> {
+    pub(super) fn outcome(&self, no: &WorkOrderNumber) -> Result<Outcome, Refusal> {
         self.order(no)
             .map(|order| Outcome::WorkOrder(Box::new(order.clone())))
     }
@@ -173,6 +179,8 @@ impl Facility {
             recovered_at: None,
             closed_at: None,
             repair: Repair::default(),
+            parts: Vec::new(),
+            photos: Vec::new(),
             version: 0,
         };
         let (status, no) = (order.status, order.no.clone());
@@ -214,9 +222,7 @@ impl Facility {
             note,
             effects,
         );
-        if let Some(super::Effect::WorkOrder(event)) = effects.records.last_mut() {
-            event.recorded_at = step.recorded_at;
-        }
+        effects.recorded(step.recorded_at);
         if step.to == WorkOrderStatus::Assigned {
             self.tell(NotifyReason::Assigned, None, Some(&no), now, effects);
         } else if step.to == WorkOrderStatus::Approved && from != WorkOrderStatus::Requested {

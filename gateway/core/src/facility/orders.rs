@@ -70,6 +70,8 @@ impl Facility {
             recovered_at: None,
             closed_at: None,
             repair: Repair::default(),
+            parts: Vec::new(),
+            photos: Vec::new(),
             version: 0,
         };
         let status = order.status;

@@ -93,6 +93,8 @@ pub struct StorageConfig {
     pub data_dir: PathBuf,
     /// How long telemetry is kept here.
     pub history_retention: Duration,
+    /// The most MiB that photos of repairs may take together.
+    pub photo_quota_mib: u32,
 }
 
 impl Default for StorageConfig {
@@ -100,6 +102,7 @@ impl Default for StorageConfig {
         Self {
             data_dir: PathBuf::from("data"),
             history_retention: Duration::from_secs(90 * 86_400),
+            photo_quota_mib: 2048,
         }
     }
 }

@@ -126,7 +126,10 @@ impl Journal {
         let life = sqlx::query("select * from work_order_event where work_order = $1 order by id");
         let life = life.bind(id).fetch_all(self.store.readers()).await?;
         let events: Result<Vec<_>, _> = life.iter().map(order_event_row).collect();
-        Ok(Some((order_row(&self.model, &row)?, events?)))
+        let mut found = order_row(&self.model, &row)?;
+        self.complete(std::slice::from_mut(&mut found.order))
+            .await?;
+        Ok(Some((found, events?)))
     }
 
     async fn count_per_hour(&self, now: Timestamp) -> Result<Vec<u32>, JournalError> {

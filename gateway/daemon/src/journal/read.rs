@@ -25,7 +25,7 @@ impl<'a> Reader<'a> {
         Self { table, row }
     }
 
-    fn wrong(&self, column: &str, what: &dyn std::fmt::Display) -> JournalError {
+    pub(crate) fn wrong(&self, column: &str, what: &dyn std::fmt::Display) -> JournalError {
         let key = self.row.try_get::<i64, _>("id").map(|id| id.to_string());
         let key = key.or_else(|_| self.row.try_get::<String, _>("id"));
         JournalError::Row {
@@ -191,7 +191,7 @@ pub(super) fn order_event_row(row: &AnyRow) -> Result<OrderEventRow, JournalErro
     })
 }
 
-/// The order of a row; whether its asset is still configured is for the caller to ask.
+/// The order of a row, without its parts and photos; whether its asset is still configured is for the caller to ask.
 pub(super) fn order_row(model: &Model, row: &AnyRow) -> Result<OrderRow, JournalError> {
     let read = Reader::new("work_order", row);
     let code = read.text("asset")?;
@@ -226,6 +226,8 @@ pub(super) fn order_row(model: &Model, row: &AnyRow) -> Result<OrderRow, Journal
                 .maybe_int("labor_minutes")?
                 .and_then(|n| u32::try_from(n).ok()),
         },
+        parts: Vec::new(),
+        photos: Vec::new(),
         version: read.small("version")?,
     };
     Ok(OrderRow { order, asset: code })

@@ -109,6 +109,7 @@ impl Journal {
                 self.unconfigured.work_orders += 1;
             }
         }
+        self.complete(&mut records.work_orders).await?;
         let last = "select id, no from work_order order by id desc limit 1";
         let row = sqlx::query(last)
             .fetch_optional(self.store.readers())

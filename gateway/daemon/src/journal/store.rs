@@ -14,7 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The tables, one file a version; the first is version 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/core/0001_records.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/core/0001_records.sql"),
+    include_str!("../../migrations/core/0002_repair_record.sql"),
+];
 /// How long a writer waits for a writer in another process.
 const BUSY: Duration = Duration::from_secs(5);
 /// How many questions are answered at once.

@@ -4,9 +4,9 @@
 //! end; its events are all written.
 
 use super::cell::{Cell, Table, query};
-use super::{DeadLetter, InboxKey, Journal, JournalError, OutboxEntry, Step};
+use super::{DeadLetter, InboxKey, Journal, JournalError, OutboxEntry, Step, record};
 use sqlx::{AnyConnection, Connection, Row};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use zhiban_core::alarm::rule::ClosePolicy;
 use zhiban_core::notification::Audience;
@@ -130,6 +130,10 @@ impl Journal {
             .map(|one| order_event_row(one))
             .collect();
         WORK_ORDER_EVENT.insert(to, &rows).await?;
+        let edited = sorted.edited.iter();
+        for order in edited.filter_map(|no| sorted.orders.get(no)) {
+            record::write(to, order).await?;
+        }
         let rows: Vec<_> = sorted
             .alarms
             .values()
@@ -261,6 +265,8 @@ struct Sorted<'a> {
     alarm_events: Vec<&'a AlarmTransition>,
     orders: BTreeMap<&'a WorkOrderNumber, &'a WorkOrder>,
     order_events: Vec<&'a WorkOrderEvent>,
+    /// Orders whose parts or photos changed.
+    edited: BTreeSet<&'a WorkOrderNumber>,
     notifications: BTreeMap<&'a str, &'a Notification>,
 }
 
@@ -271,6 +277,7 @@ impl<'a> Sorted<'a> {
             alarm_events: Vec::new(),
             orders: BTreeMap::new(),
             order_events: Vec::new(),
+            edited: BTreeSet::new(),
             notifications: BTreeMap::new(),
         };
         for record in records {
@@ -282,6 +289,9 @@ impl<'a> Sorted<'a> {
                 Effect::WorkOrder(event) => {
                     sorted.orders.insert(&event.order.no, &event.order);
                     sorted.order_events.push(event);
+                    if record::concerns(event.change) {
+                        sorted.edited.insert(&event.order.no);
+                    }
                 }
                 Effect::Notify(notification) => {
                     sorted.notifications.insert(&notification.id, notification);

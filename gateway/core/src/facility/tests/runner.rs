@@ -9,7 +9,9 @@ use crate::point::{Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::profile::Profile;
 use crate::text::Text;
 use crate::time::{Duration, Timestamp};
-use crate::work_order::{Repair, WorkOrderStatus};
+use crate::work_order::{
+    NewPart, NewPhoto, PhotoFormat, PhotoStage, RecordEdit, Repair, WorkOrderStatus,
+};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -205,7 +207,34 @@ fn command(facility: &Facility, verb: &str, words: &[&str]) -> Command {
             },
             recorded_at: None,
         })),
+        "part" | "unpart" | "photo" | "unphoto" => Command::EditRecord {
+            no: words[0].parse().unwrap(),
+            by,
+            edit: record_edit(verb, &field, words),
+            recorded_at: None,
+        },
         other => panic!("no verb {other}"),
+    }
+}
+
+fn record_edit(verb: &str, field: &impl Fn(&str) -> Option<String>, words: &[&str]) -> RecordEdit {
+    let id = || words[1].parse().unwrap();
+    match verb {
+        "unpart" => RecordEdit::RemovePart(id()),
+        "unphoto" => RecordEdit::RemovePhoto(id()),
+        "part" => RecordEdit::AddPart(NewPart {
+            name: field("name").unwrap(),
+            sku: field("sku"),
+            quantity: field("quantity").unwrap().parse().unwrap(),
+            unit: field("unit"),
+        }),
+        _ => RecordEdit::AddPhoto(NewPhoto {
+            file: "0".repeat(32),
+            stage: PhotoStage::from_code(words[1]).unwrap(),
+            format: PhotoFormat::Jpeg,
+            size: 3,
+            sha256: "ab".into(),
+        }),
     }
 }
 
@@ -244,6 +273,19 @@ pub(super) fn restart_knowing(
 
 fn show(facility: &Facility, key: &str, now: Timestamp) -> String {
     let snapshot = facility.snapshot(now);
+    if let Some(order) = key
+        .parse()
+        .ok()
+        .and_then(|no| snapshot.work_orders.get(&no))
+    {
+        let parts = order.parts.iter();
+        let parts =
+            parts.map(|part| format!("{} {} x{}", part.id, part.used.name, part.used.quantity));
+        let photos = order.photos.iter();
+        let photos = photos.map(|photo| format!("{} {}", photo.id, photo.taken.stage.code()));
+        let all: Vec<String> = parts.chain(photos).collect();
+        return format!("{key} holds {}", all.join(", "));
+    }
     if let Some(point) = facility.model().point_by_key(key) {
         let state = &snapshot.points[point.index()];
         let value = state
@@ -280,14 +322,18 @@ fn tell(facility: &Facility, effect: &Effect) -> String {
             who(&one.by)
         ),
         Effect::WorkOrder(one) => format!(
-            "order {} {}: {} -> {}, priority {}, times {}{}",
+            "order {} {}: {} -> {}, priority {}, times {}{}{}",
             one.order.no,
             one.change.code(),
             one.from.code(),
             one.to.code(),
             one.order.priority.number(),
             one.order.occurrences,
-            who(&one.by)
+            who(&one.by),
+            one.note
+                .as_ref()
+                .filter(|_| one.from == one.to)
+                .map_or(String::new(), |note| format!(": {note}"))
         ),
         Effect::Notify(one) => format!("tell {:?} {}", one.audience, one.id),
     }

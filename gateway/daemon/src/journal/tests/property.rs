@@ -3,8 +3,11 @@
 use super::building::{Building, building};
 use proptest::prelude::*;
 use zhiban_core::facility::{MoveWorkOrder, NewWorkOrder};
-use zhiban_core::work_order::{Repair, moves_from};
+use zhiban_core::work_order::{
+    NewPart, NewPhoto, PhotoFormat, PhotoStage, Quantity, RecordEdit, Repair, moves_from,
+};
 use zhiban_core::{AlarmId, Command, Duration, Input, Priority, WorkOrder};
+use zhiban_dashboard::ports::Archive;
 
 /// Something that happens. Numbers pick one of whatever there is.
 #[derive(Debug, Clone)]
@@ -17,6 +20,7 @@ enum Happening {
     Create(usize),
     Move(usize, usize),
     CommentOrder(usize),
+    EditRecord(usize, usize),
     Later(i64),
     Restart,
 }
@@ -31,6 +35,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0..3_usize).prop_map(Happening::Create),
         8 => (any::<usize>(), any::<usize>()).prop_map(|(o, m)| Happening::Move(o, m)),
         1 => any::<usize>().prop_map(Happening::CommentOrder),
+        4 => (any::<usize>(), any::<usize>()).prop_map(|(o, e)| Happening::EditRecord(o, e)),
         3 => (1..400_i64).prop_map(Happening::Later),
         2 => Just(Happening::Restart),
     ]
@@ -97,6 +102,7 @@ impl Building {
                     comment: "备注".to_owned(),
                 })
             }
+            Happening::EditRecord(number, edit) => order(number).map(|order| an_edit(order, edit)),
         };
         if let Some(command) = command {
             // A refusal changes nothing, which is also something that happens.
@@ -126,6 +132,33 @@ fn a_move(order: &WorkOrder, place: usize) -> Option<Command> {
     })))
 }
 
+fn an_edit(order: &WorkOrder, number: usize) -> Command {
+    let first = |ids: Option<u32>| ids.unwrap_or(0);
+    let edit = match number % 6 {
+        0 => RecordEdit::RemovePart(first(order.parts.first().map(|part| part.id))),
+        1 => RecordEdit::RemovePhoto(first(order.photos.first().map(|photo| photo.id))),
+        2 | 3 => RecordEdit::AddPhoto(NewPhoto {
+            file: format!("{number:032x}"),
+            stage: PhotoStage::ALL[number % 2],
+            format: PhotoFormat::ALL[number % 3],
+            size: u32::try_from(number % 10_000_000).unwrap(),
+            sha256: format!("{number:064x}"),
+        }),
+        _ => RecordEdit::AddPart(NewPart {
+            name: "门滚轮".to_owned(),
+            sku: (number % 2 == 0).then(|| "K-771".to_owned()),
+            quantity: Quantity::from_thousandths(500).unwrap(),
+            unit: (number % 3 == 0).then(|| "m".to_owned()),
+        }),
+    };
+    Command::EditRecord {
+        no: order.no.clone(),
+        by: "wang".to_owned(),
+        edit,
+        recorded_at: (number % 5 == 0).then(|| super::building::minutes(1)),
+    }
+}
+
 async fn play(happenings: Vec<Happening>) {
     let mut building = building().await;
     for happening in happenings.into_iter().chain([Happening::Restart]) {
@@ -138,6 +171,15 @@ async fn play(happenings: Vec<Happening>) {
         let after = building.snapshot();
         assert_eq!(after.alarms, before.alarms);
         assert_eq!(after.work_orders, before.work_orders);
+        for (no, order) in before.work_orders.iter() {
+            let (row, _) = building
+                .journal
+                .work_order(no.clone())
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(row.order, *order);
+        }
     }
 }
 
