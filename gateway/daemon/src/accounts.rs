@@ -18,7 +18,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use password::Passwords;
 use secret::{hash, random};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zhiban_core::{Duration, Timestamp};
 use zhiban_dashboard::ports::{Identity, Person, SetupRefused, Unavailable};
 
@@ -28,6 +29,8 @@ pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(12 * 3600);
 const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 /// "Last used" is written at most this often, so that reading a page writes nothing.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
+/// So many sessions are remembered while "last used" cannot be written.
+const UNWRITTEN: usize = 1000;
 /// The set-up token is good for this long and for this many wrong tries.
 const SETUP_LIFE: Duration = Duration::from_secs(30 * 60);
 const SETUP_TRIES: i64 = 5;
@@ -39,6 +42,9 @@ const TOKEN_PREFIX: &str = "zb_";
 pub struct Accounts {
     store: Store,
     passwords: Arc<Passwords>,
+    /// When sessions were last used, as far as it could not be written down: a store that takes
+    /// nothing must not shut out who watches the building.
+    unwritten: Arc<Mutex<BTreeMap<String, Timestamp>>>,
 }
 
 impl Accounts {
@@ -47,7 +53,14 @@ impl Accounts {
         Self {
             store,
             passwords: Arc::new(Passwords::default()),
+            unwritten: Arc::default(),
         }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn open_session(
@@ -89,12 +102,9 @@ impl Accounts {
         let one = sqlx::query(
             "select a.name as name, a.display_name as display_name, s.seen_at as seen_at \
              from session s join account a on a.name = s.account \
-             where s.hash = $1 and s.seen_at > $2 and s.created_at > $3 and a.disabled_at is null",
+             where s.hash = $1 and s.created_at > $2 and a.disabled_at is null",
         );
-        let one = one
-            .bind(&hash)
-            .bind((now - SESSION_IDLE).millis())
-            .bind((now - SESSION_LIFE).millis());
+        let one = one.bind(&hash).bind((now - SESSION_LIFE).millis());
         let row = one
             .fetch_optional(self.store.readers())
             .await
@@ -103,16 +113,41 @@ impl Accounts {
             return Ok(None);
         };
         let read = Reader::new("session", &row);
-        if now.since(read.at("seen_at")?) >= SEEN_EVERY {
-            let sql = "update session set seen_at = $1 where hash = $2";
-            self.write(sql, |query| query.bind(now.millis()).bind(hash))
-                .await?;
+        let seen = read.at("seen_at")?;
+        let unwritten = self.unwritten().get(&hash).copied();
+        let seen = unwritten.map_or(seen, |unwritten| unwritten.max(seen));
+        if now.since(seen) >= SESSION_IDLE {
+            return Ok(None);
+        }
+        if now.since(seen) >= SEEN_EVERY {
+            self.session_seen(hash, now).await;
         }
         Ok(Some(Identity {
             user: read.text("name")?,
             display_name: read.text("display_name")?,
             session: true,
         }))
+    }
+
+    /// Writes down that a session was used, or remembers it until that can be written.
+    async fn session_seen(&self, hash: String, now: Timestamp) {
+        let sql = "update session set seen_at = $1 where hash = $2";
+        let bound = hash.clone();
+        let written = self.write(sql, |query| query.bind(now.millis()).bind(bound));
+        let written = written.await;
+        let mut unwritten = self.unwritten();
+        match written {
+            Ok(_) => {
+                unwritten.remove(&hash);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "when a session was used cannot be written down");
+                unwritten.retain(|_, seen| now.since(*seen) < SESSION_IDLE);
+                if unwritten.len() < UNWRITTEN {
+                    unwritten.insert(hash, now);
+                }
+            }
+        }
     }
 
     async fn of_token(
@@ -134,8 +169,10 @@ impl Accounts {
         if used.is_none_or(|used| now.since(used) >= SEEN_EVERY) {
             let sql = "update token set last_used_at = $1 where name = $2";
             let bound = name.clone();
-            self.write(sql, |query| query.bind(now.millis()).bind(bound))
-                .await?;
+            let written = self.write(sql, |query| query.bind(now.millis()).bind(bound));
+            if let Err(error) = written.await {
+                tracing::debug!(%error, "when a token was used cannot be written down");
+            }
         }
         Ok(Some(Identity {
             display_name: name.clone(),

@@ -190,3 +190,22 @@ async fn five_wrong_tries_void_the_set_up_token() {
     let again = accounts.setup_token().await.unwrap().unwrap();
     assert_eq!(set_up(&again).await, Ok(()));
 }
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_shuts_nobody_out() {
+    let (accounts, _folder) = accounts().await;
+    let added = accounts.add_user("wang", "王工", PASSWORD.to_owned());
+    added.await.unwrap();
+    let token = accounts.add_token("monitor").await.unwrap();
+    let secret = sign_in(&accounts, PASSWORD, 0).await.unwrap();
+    let full = sqlx::query("pragma query_only = on");
+    let mut writer = accounts.store.writer().await.unwrap();
+    full.execute(&mut *writer).await.unwrap();
+    drop(writer);
+    for minutes in (2..300).step_by(20) {
+        assert!(who(&accounts, &secret, minutes).await.is_some(), "{minutes}");
+        let machine = accounts.token(token.clone(), at(minutes)).await.unwrap();
+        assert!(machine.is_some(), "{minutes}");
+    }
+    assert_eq!(who(&accounts, &secret, 350).await, None, "idle is idle");
+}
