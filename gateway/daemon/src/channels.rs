@@ -7,6 +7,7 @@ mod email;
 mod webhook;
 
 pub use email::{Email, EmailOptions};
+pub(crate) use webhook::LONGEST_RETRY_AFTER;
 pub use webhook::{Webhook, WebhookOptions};
 
 use crate::config::{ChannelConfig, ChannelKind, SecretError};

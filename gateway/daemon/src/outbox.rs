@@ -12,7 +12,7 @@ mod told;
 
 pub use text::TextsError;
 
-use crate::channels::{Configured, Routes};
+use crate::channels::{Configured, LONGEST_RETRY_AFTER, Routes};
 use crate::health::Board;
 use crate::journal::{Journal, Store};
 use lane::Lane;
@@ -39,8 +39,10 @@ pub struct Pace {
     pub first: Duration,
     /// No wait is longer.
     pub longest: Duration,
-    /// A message older than this is given up.
+    /// A message older than this is given up,
     pub give_up: Duration,
+    /// once it was tried this often: a clock that was set forward ages nothing.
+    pub least: u32,
     /// A message that could not be recorded is given up after this.
     pub give_up_unrecorded: Duration,
 }
@@ -51,12 +53,18 @@ impl Default for Pace {
             first: Duration::from_secs(5),
             longest: Duration::from_secs(600),
             give_up: Duration::from_secs(24 * 3600),
+            least: 20,
             give_up_unrecorded: Duration::from_secs(900),
         }
     }
 }
 
 impl Pace {
+    /// Nothing waits longer for its next try, whatever the other side asked for.
+    fn longest_wait(&self) -> Duration {
+        self.longest.max(LONGEST_RETRY_AFTER) * 2
+    }
+
     /// A random time between the first wait and a limit that doubles with each attempt.
     fn wait(&self, attempt: u32) -> Duration {
         let doubled = self

@@ -85,8 +85,23 @@ async fn an_address_that_is_gone_does_not_silence_the_others() {
     };
     let to = ["550@example.com", "li@example.com", "wang@example.com"];
     assert_eq!(send(server.port(), &to).await, Verdict::Taken);
+    let mut heard = [server.mail().await, server.mail().await].map(|mail| mail["to"][0].clone());
+    heard.sort_by_key(ToString::to_string);
+    assert_eq!(heard, ["li@example.com", "wang@example.com"]);
+}
+
+#[tokio::test]
+async fn a_full_mailbox_neither_silences_the_others_nor_floods_them() {
+    let Some(mut server) = Smtp::start(&[]).await else {
+        return;
+    };
+    let to = ["452@example.com", "000@example.com", "li@example.com"];
+    let mail = Email::new(options(server.port(), &to)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(judge(&mail).await.0, Verdict::Again);
+    }
     assert_eq!(server.mail().await["to"][0], "li@example.com");
-    assert_eq!(server.mail().await["to"][0], "wang@example.com");
+    assert!(server.is_quiet(), "one copy is enough");
 }
 
 #[tokio::test]

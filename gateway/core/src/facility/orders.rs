@@ -357,16 +357,19 @@ impl Facility {
         };
         let subject = match (no, alarm) {
             (Some(no), _) => no.to_string(),
-            (None, Some(alarm)) => format!("alarm-{}-{}", alarm.id, alarm.raised_at.millis()),
+            (None, Some(alarm)) => format!("alarm-{}", alarm.id),
             (None, None) => return,
         };
         let count = order.map_or(0, |order| order.version);
         let title = order.map(|order| order.title.clone());
         effects.records.push(Effect::Notify(Notification {
+            // The time tells it from another event of the same number, after a record that was
+            // told and lost, or a record store that was moved away.
             id: format!(
-                "{}/{subject}/{}/{count}",
+                "{}/{subject}/{}/{count}/{}",
                 self.model.site.code,
-                reason.code()
+                reason.code(),
+                now.millis()
             ),
             reason,
             audience,

@@ -203,7 +203,10 @@ async fn a_store_that_takes_nothing_shuts_nobody_out() {
     full.execute(&mut *writer).await.unwrap();
     drop(writer);
     for minutes in (2..300).step_by(20) {
-        assert!(who(&accounts, &secret, minutes).await.is_some(), "{minutes}");
+        assert!(
+            who(&accounts, &secret, minutes).await.is_some(),
+            "{minutes}"
+        );
         let machine = accounts.token(token.clone(), at(minutes)).await.unwrap();
         assert!(machine.is_some(), "{minutes}");
     }

@@ -6,17 +6,22 @@
 use super::{Channel, DeliveryError, Rendered};
 use crate::config::EmailTls;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A refused sign-in is a matter of configuration: the message waits for it to be put right.
 const SIGN_IN_REFUSED: [u16; 4] = [530, 534, 535, 538];
+
+/// Of so many messages it is remembered who has their copy.
+const SETTLED: usize = 1024;
 
 /// How mail is sent, and to whom.
 #[derive(Debug)]
@@ -44,6 +49,15 @@ pub struct Email {
     to: Vec<Mailbox>,
     /// How long a whole mail may take.
     limit: Duration,
+    /// Of messages that are tried again, how each receiver's copy ended.
+    settled: Mutex<BTreeMap<String, Vec<Option<Settled>>>>,
+}
+
+/// How a copy ended for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    Taken,
+    Refused,
 }
 
 impl Email {
@@ -65,36 +79,67 @@ impl Email {
         Ok(Self {
             from: mailbox(&options.from)?,
             limit: options.timeout * 3,
+            settled: Mutex::default(),
             transport: transport(options)?,
             to,
         })
     }
 
-    /// One copy for each receiver: an address that is gone does not keep the others from hearing.
+    /// One copy for each receiver: who is gone, full or slow keeps nobody else from hearing, and
+    /// who has their copy gets no second one when another receiver is tried again.
     async fn send(&self, message: &Rendered) -> Result<(), DeliveryError> {
-        let mut taken = 0;
-        let mut refused = None;
-        for to in &self.to {
-            let mail = self.mail(message, to)?;
-            let sending = tokio::time::timeout(self.limit, self.transport.send(mail));
-            let error = match sending.await {
-                Err(_) => return Err(DeliveryError::transient("no answer in time")),
-                Ok(Err(error)) => judge(&error),
-                Ok(Ok(_)) => {
-                    taken += 1;
-                    continue;
-                }
-            };
-            if matches!(error, DeliveryError::Transient { .. }) {
-                return Err(error);
+        let settled = self.settled().get(&message.id).cloned();
+        let mut settled = settled.unwrap_or_else(|| vec![None; self.to.len()]);
+        let open = settled.iter_mut().zip(&self.to);
+        let sending = open
+            .filter(|(state, _)| state.is_none())
+            .map(|(state, to)| async {
+                *state = Some(self.send_one(message, to).await?);
+                Ok(())
+            });
+        let tried: Vec<Result<(), DeliveryError>> = join_all(sending).await;
+        if let Some(error) = tried.into_iter().find_map(Result::err) {
+            self.remember(&message.id, settled);
+            return Err(error);
+        }
+        self.settled().remove(&message.id);
+        if settled.contains(&Some(Settled::Taken)) {
+            return Ok(());
+        }
+        let refused = "the mail server refuses every receiver".to_owned();
+        Err(DeliveryError::Permanent(refused))
+    }
+
+    /// Sends one copy, and says how that ended for good.
+    async fn send_one(&self, message: &Rendered, to: &Mailbox) -> Result<Settled, DeliveryError> {
+        let mail = self.mail(message, to)?;
+        let sending = tokio::time::timeout(self.limit, self.transport.send(mail));
+        let error = match sending.await {
+            Err(_) => DeliveryError::transient("no answer in time"),
+            Ok(Err(error)) => judge(&error),
+            Ok(Ok(_)) => return Ok(Settled::Taken),
+        };
+        match error {
+            DeliveryError::Transient { .. } => Err(error),
+            DeliveryError::Permanent(_) => {
+                tracing::warn!(notification.id = message.id, %error, "a receiver of mail is refused");
+                Ok(Settled::Refused)
             }
-            tracing::warn!(notification.id = message.id, %error, "a receiver of mail is refused");
-            refused = Some(error);
         }
-        match refused {
-            Some(error) if taken == 0 => Err(error),
-            Some(_) | None => Ok(()),
+    }
+
+    fn settled(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Option<Settled>>>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps who has their copy until the message is tried again. Of too many messages one is
+    /// forgotten: then somebody gets a second copy with the same id, which is no loss.
+    fn remember(&self, id: &str, states: Vec<Option<Settled>>) {
+        let mut settled = self.settled();
+        if settled.len() >= SETTLED && !settled.contains_key(id) {
+            settled.pop_first();
         }
+        settled.insert(id.to_owned(), states);
     }
 
     fn mail(&self, message: &Rendered, to: &Mailbox) -> Result<Message, DeliveryError> {

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use std::time::Duration;
 
 /// A `Retry-After` longer than this is not waited for.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// How a webhook is reached.
 #[derive(Debug)]

@@ -43,6 +43,26 @@ struct Work<'a> {
     unwritten: BTreeMap<i64, Attempt>,
 }
 
+impl Work<'_> {
+    /// Whether a row is begun now: not while it is under way, and not before its time when the
+    /// last try failed and could not be written down.
+    fn begin(&mut self, mut due: Due, now: Timestamp) -> Option<Due> {
+        if self.ids.insert(due.id) {
+            return Some(due);
+        }
+        let last = self.unwritten.get(&due.id)?;
+        let Outcome::Again { due_at, .. } = last.outcome else {
+            return None;
+        };
+        if due_at > now {
+            return None;
+        }
+        due.attempts = last.number;
+        self.unwritten.remove(&due.id);
+        Some(due)
+    }
+}
+
 impl Lane {
     /// Sends what is due, until stopped.
     pub(super) async fn run(&self, stop: CancellationToken) {
@@ -82,17 +102,24 @@ impl Lane {
 
     /// Writes down what ended and starts what is due; returns how long nothing else is.
     async fn advance<'a>(&'a self, work: &mut Work<'a>) -> Result<Duration, JournalError> {
-        self.write_down(work).await?;
+        // A store that takes nothing keeps nobody from hearing what it holds.
+        let written = self.write_down(work).await;
         let now = crate::journal::now();
         let free = self.channel.concurrency.saturating_sub(work.running.len());
         if free > 0 {
-            let known = work.ids.len();
-            for due in queue::due(&self.store, &self.channel.name, now, free + known).await? {
-                if work.running.len() < self.channel.concurrency && work.ids.insert(due.id) {
+            let most = free + work.ids.len();
+            let longest = self.pace.longest_wait();
+            let due = queue::due(&self.store, &self.channel.name, now, longest, most);
+            for due in due.await? {
+                if work.running.len() >= self.channel.concurrency {
+                    break;
+                }
+                if let Some(due) = work.begin(due, now) {
                     work.running.push(self.attempt(due).boxed());
                 }
             }
         }
+        written?;
         if work.running.len() >= self.channel.concurrency {
             return Ok(LOOK_AGAIN);
         }
@@ -146,7 +173,7 @@ impl Lane {
             DeliveryError::Transient {
                 reason,
                 retry_after,
-            } if age < self.pace.give_up => {
+            } if age < self.pace.give_up || number < self.pace.least => {
                 if number == 1 {
                     tracing::warn!(
                         channel,

@@ -60,11 +60,13 @@ pub(super) struct Standing {
     pub(super) failing: i64,
 }
 
-/// What is due on a channel, life safety first, then the oldest.
+/// What is due on a channel, life safety first, then the oldest. What seems to wait longer than
+/// anything may is due as well: the clock was set back.
 pub(super) async fn due(
     store: &Store,
     channel: &str,
     now: Timestamp,
+    longest: Duration,
     limit: usize,
 ) -> Result<Vec<Due>, JournalError> {
     let query = sqlx::query(
@@ -74,13 +76,15 @@ pub(super) async fn due(
          n.alarm as alarm, n.work_order as work_order, n.title_zh as title_zh, \
          n.title_en as title_en, n.at as at \
          from outbox o join notification n on n.id = o.notification \
-         where o.channel = $1 and o.status = 'pending' and o.due_at <= $2 \
-         order by o.life_safety desc, o.id limit $3",
+         where o.channel = $1 and o.status = 'pending' and (o.due_at <= $2 or o.due_at > $3) \
+         order by o.life_safety desc, o.id limit $4",
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let longest = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX);
     let query = query
         .bind(channel.to_owned())
         .bind(now.millis())
+        .bind(now.millis().saturating_add(longest))
         .bind(limit);
     let rows = query.fetch_all(store.readers()).await?;
     let due = |row| {

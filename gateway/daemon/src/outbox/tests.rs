@@ -8,6 +8,7 @@ use crate::journal::tests::building::{Building, DOOR, TRAPPED, building};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::Row;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use zhiban_core::{Language, NotifyReason, Priority};
 
@@ -227,7 +228,71 @@ async fn a_message_that_grew_too_old_is_given_up() {
         Scripted::new(|_| Reply::Take),
     );
     let running = run(building.journal, &fails, &takes, quick());
-    running.wait_for_rows(&["crew dead 1", "mail sent 1"]).await;
+    let least = format!("crew dead {}", Pace::default().least);
+    running.wait_for_rows(&[&least, "mail sent 1"]).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_delays_nothing() {
+    let mut building = building().await;
+    // The clock was a month ahead when these were made, and tried without success.
+    let ahead = zhiban_core::Duration::from_secs(30 * 24 * 3600);
+    building.now = crate::journal::now() + ahead;
+    building.set(TRAPPED, true).await;
+    let (crew, mail) = (
+        Scripted::new(|number| if number < 2 { Reply::Fail } else { Reply::Take }),
+        Scripted::new(|_| Reply::Take),
+    );
+    let running = run(building.journal, &crew, &mail, quick());
+    running.wait_for_rows(&["crew sent 2", "mail sent 1"]).await;
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_silences_no_message_it_holds() {
+    let mut building = building().await;
+    building.now = crate::journal::now();
+    for asset in ["A1", "A2", "A3"] {
+        for point in ["slow", "door_fault", "trapped"] {
+            building.set(&format!("{asset}/{point}"), true).await;
+        }
+    }
+    let read_only = async |on: &'static str| {
+        let mut writer = building.journal.store().writer().await.unwrap();
+        sqlx::query(on).execute(&mut *writer).await.unwrap();
+    };
+    read_only("pragma query_only = on").await;
+    let (crew, mail) = (
+        Scripted::new(|_| Reply::Take),
+        Scripted::new(|number| if number < 5 { Reply::Fail } else { Reply::Take }),
+    );
+    let store = building.journal.store().clone();
+    let running = run(building.journal, &crew, &mail, quick());
+    let ids = |given: Vec<Rendered>| -> Vec<String> {
+        let ids: BTreeSet<String> = given.into_iter().map(|one| one.id).collect();
+        ids.into_iter().collect()
+    };
+    let told = ids(crew.wait_for(9).await);
+    assert_eq!(told.len(), 9, "each was told once");
+    // What failed is tried again all the same.
+    assert_eq!(ids(mail.wait_for(13).await), told);
+    let mut writer = store.writer().await.unwrap();
+    let writable = sqlx::query("pragma query_only = off");
+    writable.execute(&mut *writer).await.unwrap();
+    drop(writer);
+    let sent = "select count(*) from outbox where status = 'sent'";
+    let all_sent = async {
+        let mut pulse = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            pulse.tick().await;
+            let row = sqlx::query(sent).fetch_one(store.readers()).await.unwrap();
+            if row.try_get::<i64, _>(0).unwrap() == 18 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_sent).await.unwrap();
+    assert_eq!(crew.given.lock().unwrap().len(), 9, "nobody heard twice");
+    drop(running);
 }
 
 #[tokio::test]
