@@ -76,7 +76,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Lang {
     }
 }
 
-fn language_of(uri: &Uri, headers: &HeaderMap) -> Language {
+/// The language of a request's answer.
+pub(crate) fn language_of(uri: &Uri, headers: &HeaderMap) -> Language {
     let accept = headers.get(header::ACCEPT_LANGUAGE);
     ports::language(
         query_language(uri),

@@ -206,6 +206,7 @@ impl From<CommandError> for ApiError {
         match error {
             CommandError::Refused(refusal) => ApiError::Refused(refusal, None),
             CommandError::StoreUnavailable => ApiError::Unavailable,
+            CommandError::Repeated => ApiError::KeyBusy,
         }
     }
 }

@@ -78,8 +78,16 @@ impl Fixture {
         let mut tasks = JoinSet::new();
         let worker = engine.clone();
         tasks.spawn(async move {
-            while let Some(CommandRequest { command, reply }) = inbox.recv().await {
+            while let Some(request) = inbox.recv().await {
+                let CommandRequest {
+                    command,
+                    once,
+                    reply,
+                } = request;
                 let answer = worker.command(Input::Command(command));
+                if let (Some(once), Ok(outcome)) = (once, &answer) {
+                    worker.memory.done(once, outcome);
+                }
                 // Whoever asked may have gone away.
                 drop(reply.send(answer));
             }
@@ -162,6 +170,12 @@ impl Fixture {
     pub fn break_store(&self, broken: bool) {
         self.memory.broken.store(broken, Ordering::SeqCst);
         self.engine.deaf.store(broken, Ordering::SeqCst);
+    }
+
+    /// Keeps no answer to a request with a key from now on, as when the gateway is killed each
+    /// time between doing a thing and keeping its answer.
+    pub fn lose_answers(&self) {
+        self.memory.forgetful.store(true, Ordering::SeqCst);
     }
 
     /// Takes every account away, as at the very first start.

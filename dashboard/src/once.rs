@@ -3,10 +3,13 @@
 //! The key is the header `Idempotency-Key`, or the field `idempotency_key` of a page's form.
 //! Only what was done is remembered: a refusal changed nothing and is judged anew each time.
 
-use crate::auth::see_other;
+use crate::auth::{self, see_other};
 use crate::error::ApiError;
-use crate::ports::{Identity, StoredAnswer};
+use crate::ports::{App, Identity, OnceKey, StoredAnswer};
+use crate::service;
+use crate::wire::work_order::WorkOrderDetail;
 use crate::{BODY_LIMIT, Shared, UPLOAD_LIMIT, takes_photos};
+use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -17,6 +20,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use zhiban_core::Language;
 
 /// How a browser sends a form.
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
@@ -27,6 +31,11 @@ const LARGEST_ANSWER: usize = 1024 * 1024;
 
 /// After how many seconds a photo is sent again when too many come at once.
 const UPLOAD_WAIT: u64 = 3;
+
+tokio::task_local! {
+    /// The key of the request that is being answered.
+    static CURRENT: OnceKey;
+}
 
 /// The keys whose first request is still running.
 pub(crate) type Running = Arc<Mutex<BTreeSet<String>>>;
@@ -66,6 +75,7 @@ async fn post(
     let body = body.map_err(|_| ApiError::TooLarge)?;
     let key = key(&parts, &body)?;
     let print = fingerprint(parts.method.as_str(), parts.uri.path(), &body);
+    let language = auth::language_of(&parts.uri, &parts.headers);
     let request = Request::from_parts(parts, Body::from(body));
     let Some(key) = key else {
         return Ok(next.run(request).await);
@@ -77,9 +87,28 @@ async fn post(
         if known.request != print {
             return Err(ApiError::KeyReused);
         }
+        if known.status == StoredAnswer::DONE {
+            return done(&shared.app, known, language).await;
+        }
         return Ok(again(known));
     }
-    keep(&shared, key, print, next.run(request).await).await
+    let once = OnceKey {
+        key: key.clone(),
+        request: print.clone(),
+    };
+    let response = CURRENT.scope(once, next.run(request)).await;
+    keep(&shared, key, print, response).await
+}
+
+/// The key that commands of this request carry.
+pub(crate) fn current() -> Option<OnceKey> {
+    CURRENT.try_with(Clone::clone).ok()
+}
+
+/// Does something whose commands carry this key instead of the request's own.
+pub(crate) async fn under<T>(key: String, what: impl Future<Output = T>) -> T {
+    let request = String::new();
+    CURRENT.scope(OnceKey { key, request }, what).await
 }
 
 /// The key of a request, when it carries one.
@@ -131,6 +160,29 @@ async fn keep(
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
+/// Answers what was done, though nobody kept the answer: the gateway was killed between the two.
+/// An order is shown as it is now.
+async fn done(app: &App, known: StoredAnswer, language: Language) -> Result<Response, ApiError> {
+    let no = std::str::from_utf8(&known.body).ok();
+    let mut response = match no.and_then(|no| no.parse().ok()) {
+        None => StatusCode::NO_CONTENT.into_response(),
+        Some(no) => {
+            let (row, events) = service::work_order(app, &no).await?;
+            Json(WorkOrderDetail::of(&row, Some(events), language)).into_response()
+        }
+    };
+    mark(&mut response);
+    Ok(response)
+}
+
+/// Says that this is no first answer.
+fn mark(response: &mut Response) {
+    let replayed = HeaderValue::from_static("true");
+    response
+        .headers_mut()
+        .insert("idempotent-replayed", replayed);
+}
+
 fn again(known: StoredAnswer) -> Response {
     let status = StatusCode::from_u16(known.status).unwrap_or(StatusCode::OK);
     let mut response = if status == StatusCode::SEE_OTHER {
@@ -146,10 +198,7 @@ fn again(known: StoredAnswer) -> Response {
         };
         (status, [(header::CONTENT_TYPE, kind)], known.body).into_response()
     };
-    let replayed = HeaderValue::from_static("true");
-    response
-        .headers_mut()
-        .insert("idempotent-replayed", replayed);
+    mark(&mut response);
     response
 }
 

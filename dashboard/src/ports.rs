@@ -44,8 +44,19 @@ pub struct App {
 pub struct CommandRequest {
     /// What is asked.
     pub command: Command,
+    /// The idempotency key of the request: durable together with what the command does.
+    pub once: Option<OnceKey>,
     /// Answers after the effects are durable.
     pub reply: oneshot::Sender<Result<Outcome, CommandError>>,
+}
+
+/// The idempotency key of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnceKey {
+    /// The key, with the user it belongs to.
+    pub key: String,
+    /// SHA-256 of method, path and body, in hex.
+    pub request: String,
 }
 
 /// Why a command was not carried out.
@@ -54,9 +65,12 @@ pub enum CommandError {
     /// The facility refuses it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It could not be made durable, so it was not done.
+    /// It is not durable yet; whether it will be is not known.
     #[error("the record store is not available; try again")]
     StoreUnavailable,
+    /// A command with the same key was taken, and its answer is on its way.
+    #[error("the same request was taken already")]
+    Repeated,
 }
 
 /// A change of an alarm or an order that is durable.
@@ -270,7 +284,8 @@ pub trait Archive: Send + Sync {
     fn alarms_per_hour(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<u32>, Unavailable>>;
     /// The stored answer to an idempotency key of a user, with the hash of the request it belongs to.
     fn replay(&self, key: String) -> BoxFuture<'_, Result<Option<StoredAnswer>, Unavailable>>;
-    /// Stores the answer to an idempotency key, once; kept for 7 days.
+    /// Stores the answer to an idempotency key, once; kept for 7 days. In place of one that only
+    /// says that it was done.
     fn keep_answer(
         &self,
         key: String,
@@ -298,10 +313,28 @@ pub trait Photos: Send + Sync {
 pub struct StoredAnswer {
     /// SHA-256 of method, path and body, in hex.
     pub request: String,
-    /// The HTTP status.
+    /// The HTTP status; [`Self::DONE`] when only that it was done is known.
     pub status: u16,
-    /// The body.
+    /// The body; of one that was only done the number of its order, or nothing.
     pub body: Bytes,
+}
+
+impl StoredAnswer {
+    /// It was done, and nobody kept what was answered.
+    pub const DONE: u16 = 0;
+
+    /// What is durable with the command itself, before anything is answered.
+    pub fn done(request: String, outcome: &Outcome) -> Self {
+        let body = match outcome {
+            Outcome::Done => Bytes::new(),
+            Outcome::WorkOrder(order) => order.no.to_string().into(),
+        };
+        Self {
+            request,
+            status: Self::DONE,
+            body,
+        }
+    }
 }
 
 /// Who is signed in, and how.

@@ -2,9 +2,9 @@
 //!
 //! Pages and the API call these same functions, so that both refuse the same things for the same reasons.
 
-use crate::PHOTO_LIMIT;
 use crate::error::ApiError;
 use crate::ports::{App, CommandError, CommandRequest, NoRoom, OrderEventRow, OrderRow};
+use crate::{PHOTO_LIMIT, once};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -24,7 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// does not answer in time — then it is not known whether it was done.
 pub(crate) async fn command(app: &App, command: Command) -> Result<Outcome, ApiError> {
     let (reply, answer) = oneshot::channel();
-    let request = CommandRequest { command, reply };
+    let request = CommandRequest {
+        command,
+        once: once::current(),
+        reply,
+    };
     let exchange = async {
         app.commands.send(request).await.ok()?;
         answer.await.ok()
@@ -33,6 +37,7 @@ pub(crate) async fn command(app: &App, command: Command) -> Result<Outcome, ApiE
         Ok(Some(Ok(outcome))) => Ok(outcome),
         Ok(Some(Err(CommandError::Refused(refusal)))) => Err(explain(app, refusal).await),
         Ok(Some(Err(CommandError::StoreUnavailable))) => Err(ApiError::Unavailable),
+        Ok(Some(Err(CommandError::Repeated))) => Err(ApiError::KeyBusy),
         Ok(None) | Err(_) => {
             tracing::error!("the engine does not answer commands");
             Err(ApiError::Unavailable)

@@ -5,10 +5,8 @@
 use super::frame::Visit;
 use crate::auth;
 use crate::error::ApiError;
-use crate::ports::StoredAnswer;
-use crate::service;
+use crate::{once, service};
 use axum::response::Response;
-use bytes::Bytes;
 use serde::Deserialize;
 use zhiban_core::Command;
 
@@ -26,23 +24,26 @@ pub(super) struct Once {
 impl Once {
     /// Carries a command out, unless this very form already did.
     pub(super) async fn send(&self, visit: &Visit, command: Command) -> Result<(), ApiError> {
-        let key = format!("page:{}:{}", visit.me.user, self.idempotency_key);
-        let keyed = (8..=64).contains(&self.idempotency_key.len());
-        if keyed && visit.app.archive.replay(key.clone()).await?.is_some() {
-            return Ok(());
+        let command = service::command(&visit.app, command);
+        self.run(visit, "", command).await.map(drop)
+    }
+
+    /// Does what a form asks for, unless this very form already did; `part` tells the several
+    /// things of one form apart.
+    pub(super) async fn run<T>(
+        &self,
+        visit: &Visit,
+        part: &str,
+        what: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<Option<T>, ApiError> {
+        if !(8..=64).contains(&self.idempotency_key.len()) {
+            return what.await.map(Some);
         }
-        service::command(&visit.app, command).await?;
-        if keyed {
-            let answer = StoredAnswer {
-                request: String::new(),
-                status: 303,
-                body: Bytes::new(),
-            };
-            if let Err(error) = visit.app.archive.keep_answer(key, answer).await {
-                tracing::warn!(error = %error.why, "an idempotency key could not be kept");
-            }
+        let key = format!("page:{}:{}{part}", visit.me.user, self.idempotency_key);
+        if visit.app.archive.replay(key.clone()).await?.is_some() {
+            return Ok(None);
         }
-        Ok(())
+        once::under(key, what).await.map(Some)
     }
 
     /// Back to the page the form was on; `home` when it does not say.

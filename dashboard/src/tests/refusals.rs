@@ -368,6 +368,42 @@ async fn a_repeated_post_happens_once() {
 }
 
 #[tokio::test]
+async fn what_was_done_is_not_done_again_though_its_answer_is_lost() {
+    let web = Web::new();
+    web.fixture.lose_answers();
+    let key = [("idempotency-key", "phone-9")];
+    let post = async |path: &str, body: Value| web.ask(Method::POST, path, &key, Some(body)).await;
+    let body = json!({ "asset": "A3", "title": "noise" });
+    let first = post("/api/v1/work-orders", body.clone()).await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    let again = post("/api/v1/work-orders", body).await;
+    assert_eq!(
+        (again.status, again.header("idempotent-replayed")),
+        (StatusCode::OK, "true")
+    );
+    assert_eq!(again.json()["no"], first.json()["no"]);
+    let all = web.get("/api/v1/work-orders").await.json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 1);
+    let other = post(
+        "/api/v1/work-orders",
+        json!({ "asset": "A3", "title": "x" }),
+    )
+    .await;
+    assert_eq!(other.refusal(), code(422, "idempotency.mismatch"));
+
+    web.fixture.trap();
+    let path = format!("/api/v1/alarms/{}/ack", web.alarm("entrapment").await);
+    let key = [("idempotency-key", "phone-10")];
+    for replayed in ["", "true"] {
+        let answer = web.ask(Method::POST, &path, &key, Some(json!({}))).await;
+        assert_eq!(
+            (answer.status, answer.header("idempotent-replayed")),
+            (StatusCode::NO_CONTENT, replayed)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_post_repeated_too_soon_waits_for_the_first() {
     let web = Web::new();
     let key = [("idempotency-key", "impatient")];

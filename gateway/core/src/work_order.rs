@@ -277,6 +277,25 @@ coded! {
     }
 }
 
+impl WorkOrderChange {
+    /// Whether it changes what the order's record holds: its parts or photos.
+    pub fn edits_record(self) -> bool {
+        use WorkOrderChange as C;
+        match self {
+            C::PartAdded | C::PartRemoved | C::PhotoAdded | C::PhotoRemoved => true,
+            C::Created
+            | C::Moved
+            | C::Repeated
+            | C::Recovered
+            | C::Reopened
+            | C::Raised
+            | C::Escalated
+            | C::Commented
+            | C::Edited => false,
+        }
+    }
+}
+
 /// One thing that happened to an order; step 4 of the way of a datum.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkOrderEvent {

@@ -5,6 +5,8 @@
 
 mod clock;
 mod inbox;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 pub use inbox::Inbox;
@@ -16,6 +18,7 @@ use crate::journal::{DeadLetter, InboxKey, Journal};
 use crate::outbox::Unrecorded;
 use crate::watchdog::Pulse;
 use clock::Clock;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use turn::{Turn, Waiting};
 use zhiban_core::{Effects, Facility, Input, PointUpdate, Snapshot};
-use zhiban_dashboard::ports::{CommandError, CommandRequest, Live};
+use zhiban_dashboard::ports::{CommandError, CommandRequest, Live, StoredAnswer};
 
 /// How many messages may wait for the engine; a full queue slows the drivers down.
 pub const QUEUE: usize = 1024;
@@ -41,6 +44,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many records wait in memory while the journal fails; beyond it messages are not acknowledged.
 const UNRECORDED: usize = 50_000;
+
+/// So many keys of requests are remembered.
+const ASKED: usize = 256;
 
 /// Something for the engine.
 #[derive(Debug)]
@@ -139,6 +145,9 @@ pub struct Engine {
     /// What could not be committed yet, and who waits for it.
     waiting: Waiting,
     retry: Duration,
+    /// The keys of what people asked for last: one whose answer went astray may come again before
+    /// the journal can be asked about it.
+    asked: VecDeque<String>,
     /// Changes that are durable and wait to be shown.
     news: Vec<Live>,
     shown_at: Instant,
@@ -156,6 +165,7 @@ impl Engine {
             clock: Clock::new(),
             waiting: Waiting::default(),
             retry: RETRY.0,
+            asked: VecDeque::new(),
             news: Vec::new(),
             shown_at,
             news_at: shown_at,
@@ -177,6 +187,11 @@ impl Engine {
         queue.close();
         while let Ok(message) = queue.try_recv() {
             self.take_turn(Some(message), &mut queue).await;
+        }
+        if !self.waiting.is_empty() {
+            // The journal may take it by now, and there is no later.
+            self.waiting.retry_at = Instant::now();
+            self.commit_waiting().await;
         }
     }
 
@@ -253,9 +268,26 @@ impl Engine {
             answer(request.reply, Err(CommandError::StoreUnavailable));
             return;
         }
+        let once = request.once;
+        if once
+            .as_ref()
+            .is_some_and(|once| self.asked.contains(&once.key))
+        {
+            answer(request.reply, Err(CommandError::Repeated));
+            return;
+        }
         let input = Input::Command(request.command);
         match self.handle(input, turn) {
-            Ok(outcome) => turn.replies.push((request.reply, outcome)),
+            Ok(outcome) => {
+                if let Some(once) = once {
+                    let done = StoredAnswer::done(once.request, &outcome);
+                    turn.step.answers.push((once.key.clone(), done));
+                    self.asked.push_back(once.key);
+                    let over = self.asked.len().saturating_sub(ASKED);
+                    self.asked.drain(..over);
+                }
+                turn.replies.push((request.reply, outcome));
+            }
             Err(refusal) => answer(request.reply, Err(refusal.into())),
         }
     }

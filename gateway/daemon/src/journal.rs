@@ -23,6 +23,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use zhiban_core::{Effect, Model, PointId, Timestamp, Value};
+use zhiban_dashboard::ports::StoredAnswer;
 
 /// The record store of a running gateway.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Step {
     pub inbox: Vec<InboxKey>,
     /// Messages that could not be decoded, kept raw.
     pub dead_letters: Vec<DeadLetter>,
+    /// The idempotency keys of what people asked for, with what is known of the answer.
+    pub answers: Vec<(String, StoredAnswer)>,
 }
 
 impl Step {
@@ -60,6 +63,7 @@ impl Step {
             && self.points.is_empty()
             && self.inbox.is_empty()
             && self.dead_letters.is_empty()
+            && self.answers.is_empty()
     }
 }
 

@@ -1,12 +1,15 @@
 //! One turn of the engine: what came together, and who waits for it to be durable.
 
 use crate::channels::Routes;
-use crate::journal::{OutboxEntry, Step};
+use crate::journal::{DeadLetter, OutboxEntry, Step};
 use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use zhiban_core::{Effect, Outcome, PointUpdate, Timestamp};
 use zhiban_dashboard::ports::{CommandError, Live};
+
+/// Raw messages take so many bytes while the journal fails; a small one counts as one.
+const DEAD_LETTER_BYTES: usize = 16 << 20;
 
 /// The way back to a person.
 type Reply = oneshot::Sender<Result<Outcome, CommandError>>;
@@ -114,6 +117,7 @@ impl Waiting {
         all.step.points.extend(turn.step.points);
         all.step.inbox.extend(turn.step.inbox);
         all.step.dead_letters.extend(turn.step.dead_letters);
+        all.step.answers.extend(turn.step.answers);
         all.updates.extend(turn.updates);
         all.replies.extend(turn.replies);
         all.durable.extend(turn.durable);
@@ -141,6 +145,7 @@ impl Waiting {
             self.turn.step.inbox.truncate(limit);
             self.turn.durable.truncate(limit);
         }
+        shed_dead_letters(&mut self.turn.step.dead_letters);
         if self.turn.step.records.len() > limit {
             let before = self.turn.step.records.len();
             compact(&mut self.turn.step.records);
@@ -154,6 +159,22 @@ impl Waiting {
     }
 }
 
+/// Raw messages weigh much: the oldest go when there are too many.
+fn shed_dead_letters(letters: &mut Vec<DeadLetter>) {
+    let mut room = DEAD_LETTER_BYTES;
+    let newest = letters.iter().rev();
+    let kept = newest.take_while(|letter| {
+        let fits = letter.payload.len() <= room;
+        room = room.saturating_sub(letter.payload.len().max(1));
+        fits
+    });
+    let over = letters.len() - kept.count();
+    if over > 0 {
+        letters.drain(..over);
+        metrics::counter!("zhiban_dead_letters_dropped_total").increment(over as u64);
+    }
+}
+
 /// Keeps the last state of each alarm and order, and every notification. What goes are only steps
 /// on the way: the record store ends as it would have, with gaps in the lives it tells.
 fn compact(records: &mut Vec<Effect>) {
@@ -162,6 +183,10 @@ fn compact(records: &mut Vec<Effect>) {
     for record in records.drain(..).rev() {
         let key = match &record {
             Effect::Alarm(one) => format!("alarm {}", one.alarm.id),
+            // What an order's record holds is only written with the change itself.
+            Effect::WorkOrder(one) if one.change.edits_record() => {
+                format!("{} {}", one.order.no, one.order.version)
+            }
             Effect::WorkOrder(one) => one.order.no.to_string(),
             Effect::Notify(one) => format!("notification {}", one.id),
         };
@@ -193,6 +218,22 @@ mod tests {
             title: Text::default(),
             at: Timestamp::from_millis(0),
         })
+    }
+
+    #[test]
+    fn raw_messages_are_bounded_and_the_oldest_go() {
+        let letter = |byte: u8| DeadLetter {
+            link: "plant".to_owned(),
+            topic: "a".to_owned(),
+            payload: vec![byte; 1 << 20],
+            reason: "-".to_owned(),
+        };
+        let mut letters: Vec<_> = (0..40).map(letter).collect();
+        shed_dead_letters(&mut letters);
+        assert_eq!(letters.len(), 16);
+        assert_eq!(letters[0].payload[0], 24);
+        shed_dead_letters(&mut letters);
+        assert_eq!(letters.len(), 16);
     }
 
     #[test]

@@ -22,11 +22,23 @@ const PAGE: u32 = 201;
 const HOURS: usize = 24;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-const ANSWER: Table = Table {
+/// The first answer stays, in place of one that only says that it was done.
+pub(super) const ANSWER: Table = Table {
     name: "answer",
     columns: "key, at, request, status, body",
-    conflict: "on conflict (key) do nothing",
+    conflict: "on conflict (key) do update set request = excluded.request, \
+        status = excluded.status, body = excluded.body where answer.status = 0",
 };
+
+pub(super) fn answer_row(key: &str, answer: &StoredAnswer, at: Timestamp) -> Vec<Cell> {
+    vec![
+        key.into(),
+        at.into(),
+        answer.request.as_str().into(),
+        u32::from(answer.status).into(),
+        Cell::Bytes(answer.body.to_vec()),
+    ]
+}
 
 /// A `select` that grows by conditions.
 struct Select {
@@ -164,13 +176,7 @@ impl Journal {
     }
 
     async fn store_answer(&self, key: String, answer: StoredAnswer) -> Result<(), JournalError> {
-        let row = vec![
-            key.into(),
-            super::now().into(),
-            answer.request.into(),
-            u32::from(answer.status).into(),
-            Cell::Bytes(answer.body.to_vec()),
-        ];
+        let row = answer_row(&key, &answer, super::now());
         let mut transaction = self.store.begin().await?;
         ANSWER.insert(&mut transaction, &[row]).await?;
         Ok(transaction.commit().await?)

@@ -11,9 +11,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
 use zhiban_core::WorkOrder;
-use zhiban_core::work_order::{
-    NewPart, NewPhoto, Part, Photo, PhotoFormat, PhotoStage, Quantity, WorkOrderChange,
-};
+use zhiban_core::work_order::{NewPart, NewPhoto, Part, Photo, PhotoFormat, PhotoStage, Quantity};
 
 const PART: Table = Table {
     name: "work_order_part",
@@ -26,23 +24,6 @@ const PHOTO: Table = Table {
     columns: "work_order, id, file, stage, format, size, sha256, by_whom, at",
     conflict: "",
 };
-
-/// Whether this change touches the rows here.
-pub(super) fn concerns(change: WorkOrderChange) -> bool {
-    use WorkOrderChange as C;
-    match change {
-        C::PartAdded | C::PartRemoved | C::PhotoAdded | C::PhotoRemoved => true,
-        C::Created
-        | C::Moved
-        | C::Repeated
-        | C::Recovered
-        | C::Reopened
-        | C::Raised
-        | C::Escalated
-        | C::Commented
-        | C::Edited => false,
-    }
-}
 
 /// Writes the rows of one order as they are now.
 pub(super) async fn write(to: &mut AnyConnection, order: &WorkOrder) -> Result<(), JournalError> {

@@ -3,6 +3,7 @@
 //! An alarm or an order that changed several times in a step is written once, as it is at the
 //! end; its events are all written.
 
+use super::archive::{ANSWER, answer_row};
 use super::cell::{Cell, Table, query};
 use super::{DeadLetter, InboxKey, Journal, JournalError, OutboxEntry, Step, record};
 use sqlx::{AnyConnection, Connection, Row};
@@ -160,6 +161,11 @@ impl Journal {
         INBOX.insert(to, &rows).await?;
         POINT.insert(to, &self.point_rows(step)).await?;
         self.write_dead_letters(to, step).await?;
+        let answers = step.answers.iter();
+        let rows: Vec<_> = answers
+            .map(|(key, answer)| answer_row(key, answer, step.at))
+            .collect();
+        ANSWER.insert(to, &rows).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -289,7 +295,7 @@ impl<'a> Sorted<'a> {
                 Effect::WorkOrder(event) => {
                     sorted.orders.insert(&event.order.no, &event.order);
                     sorted.order_events.push(event);
-                    if record::concerns(event.change) {
+                    if event.change.edits_record() {
                         sorted.edited.insert(&event.order.no);
                     }
                 }
