@@ -19,7 +19,6 @@ pub use error::JournalError;
 pub use restore::Unconfigured;
 pub use store::Store;
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use zhiban_core::{Effect, Model, PointId, Timestamp, Value};
@@ -33,8 +32,6 @@ pub struct Journal {
     unconfigured: Unconfigured,
     /// Dead letters since the oldest were last looked for.
     dead_letters: AtomicU64,
-    /// Held locked: two gateways on one file would each raise their own orders.
-    _lock: File,
 }
 /// Everything that must become durable together.
 #[derive(Debug, Default)]

@@ -137,7 +137,9 @@ async fn a_token_works_until_it_is_revoked_and_is_kept_as_a_hash() {
         .any(|part| part == secret.as_bytes());
     assert!(!found, "the file holds the hash only");
 
-    let store = Store::open(&folder.path().join("core.db")).await.unwrap();
+    let store = Store::open_beside(&folder.path().join("core.db"))
+        .await
+        .unwrap();
     let accounts = Accounts::new(store);
     accounts.revoke_token("scada").await.unwrap();
     assert_eq!(accounts.token(secret, at(0)).await.unwrap(), None);

@@ -71,7 +71,7 @@ pub(super) async fn open(config: Option<&Path>) -> Result<Accounts> {
         let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
         anyhow!("{}", lines.join("\n"))
     })?;
-    let store = Store::open(&loaded.config.storage.data_dir.join("core.db")).await?;
+    let store = Store::open_beside(&loaded.config.storage.data_dir.join("core.db")).await?;
     Ok(Accounts::new(store))
 }
 

@@ -48,6 +48,12 @@ pub enum JournalError {
         /// The newest version that this program knows.
         known: i64,
     },
+    /// The gateway that works on it is of an older version.
+    #[error(
+        "{file} is in use by a gateway of an older version; stop that one, or use its own program",
+        file = .0.display()
+    )]
+    Older(PathBuf),
     /// Somebody else is writing; trying again helps.
     #[error("the record store is busy")]
     Busy(#[source] sqlx::Error),

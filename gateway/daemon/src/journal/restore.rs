@@ -4,7 +4,6 @@
 
 use super::read::{Reader, order_row, value_of_text};
 use super::{InboxKey, Journal, JournalError, Store};
-use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -37,7 +36,6 @@ impl Journal {
     ) -> Result<(Self, Records), JournalError> {
         let store = Store::open(file).await?;
         let mut journal = Self {
-            _lock: lock(store.file())?,
             store,
             model,
             unconfigured: Unconfigured::default(),
@@ -154,25 +152,5 @@ impl Journal {
             keys.push(InboxKey { hash, unique: true });
         }
         Ok(keys)
-    }
-}
-
-/// Locks the file `core.db.lock`; the system gives it free when the process ends, however it ends.
-fn lock(database: &Path) -> Result<File, JournalError> {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    let unwritable = |error| JournalError::Unwritable {
-        folder: database.parent().unwrap_or(database).to_owned(),
-        error,
-    };
-    let file = File::create(name).map_err(unwritable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::InUse(database.to_owned())),
-        // A file system without locks: better unlocked than not started.
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(%error, "the data folder cannot be locked");
-            Ok(file)
-        }
     }
 }

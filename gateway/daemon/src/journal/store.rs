@@ -7,17 +7,19 @@ use super::JournalError;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Row, Transaction};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The tables, one file a version; the first is version 1.
-const MIGRATIONS: &[&str] = &[
+const MIGRATIONS: [&str; 2] = [
     include_str!("../../migrations/core/0001_records.sql"),
     include_str!("../../migrations/core/0002_repair_record.sql"),
 ];
+/// The newest version that this program knows.
+const KNOWN: i64 = MIGRATIONS.len() as i64;
 /// How long a writer waits for a writer in another process.
 const BUSY: Duration = Duration::from_secs(5);
 /// How many questions are answered at once.
@@ -29,26 +31,59 @@ pub struct Store {
     file: Arc<PathBuf>,
     writer: AnyPool,
     readers: AnyPool,
+    /// Held locked: two gateways on one file would each raise their own orders.
+    _lock: Arc<Option<File>>,
 }
 
 impl Store {
-    /// Opens the file, making it and its folder when they are not there.
+    /// Opens the file for a gateway, making it and its folder when they are not there.
     ///
     /// # Errors
-    /// The folder cannot be written, the file is damaged, or a newer program wrote it.
+    /// The folder cannot be written, the file is damaged, a newer program wrote it, or another
+    /// gateway works on it.
     pub async fn open(file: &Path) -> Result<Self, JournalError> {
         prepare_folder(file)?;
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        refuse_damaged(&file).await?;
-        sqlx::any::install_default_drivers();
-        let writer = pool(&file, "rw", 1).await?;
-        let store = Self {
-            readers: pool(&file, "ro", READERS).await?,
-            writer,
-            file: Arc::new(file),
-        };
+        // Before anything in the file is changed: whoever works on it may be older.
+        let lock = lock(file)?;
+        Self::open_locked(file, lock).await
+    }
+
+    /// Opens the file beside a gateway that may work on it, for accounts from the shell.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; and the gateway that works on it is older than this program.
+    pub async fn open_beside(file: &Path) -> Result<Self, JournalError> {
+        prepare_folder(file)?;
+        match lock(file) {
+            Ok(lock) => Self::open_locked(file, lock).await,
+            Err(JournalError::InUse(_)) => {
+                let found = refuse_unusable(file).await?;
+                if found < KNOWN {
+                    return Err(JournalError::Older(file.to_owned()));
+                }
+                Self::connect(file, None).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open_locked(file: &Path, lock: Option<File>) -> Result<Self, JournalError> {
+        refuse_unusable(file).await?;
+        use_write_ahead_log(file).await?;
+        let store = Self::connect(file, lock).await?;
         store.migrate().await?;
         Ok(store)
+    }
+
+    async fn connect(file: &Path, lock: Option<File>) -> Result<Self, JournalError> {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        sqlx::any::install_default_drivers();
+        Ok(Self {
+            writer: pool(&file, "rw", 1).await?,
+            readers: pool(&file, "ro", READERS).await?,
+            file: Arc::new(file),
+            _lock: Arc::new(lock),
+        })
     }
 
     /// The file.
@@ -86,11 +121,6 @@ impl Store {
         let newest = "select max(version) as version from schema_version";
         let row = sqlx::query(newest).fetch_one(&mut *transaction).await?;
         let found = row.try_get::<Option<i64>, _>("version")?.unwrap_or(0);
-        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-        if found > known {
-            let file = self.file.to_path_buf();
-            return Err(JournalError::Newer { file, found, known });
-        }
         for (sql, version) in MIGRATIONS.iter().zip(1_i64..) {
             if version > found {
                 sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
@@ -120,40 +150,88 @@ fn prepare_folder(file: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Reads the whole structure of the file without being able to change it.
-async fn refuse_damaged(file: &Path) -> Result<(), JournalError> {
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .busy_timeout(BUSY);
-    if file.exists() {
-        let check = async {
-            let mut connection = options.clone().read_only(true).connect().await?;
-            let check = sqlx::query("pragma quick_check(1)");
-            let found: String = check.fetch_one(&mut connection).await?.try_get(0)?;
-            connection.close().await?;
-            Ok::<_, sqlx::Error>(found)
-        };
-        let what = match check.await {
-            Ok(found) if found == "ok" => None,
-            Ok(found) => Some(found),
-            Err(error) => {
-                let error = JournalError::from(error);
-                if !matches!(error, JournalError::Corrupt(_)) {
-                    return Err(error);
-                }
-                Some(error.chain())
-            }
-        };
-        if let Some(what) = what {
-            let file = file.to_owned();
-            return Err(JournalError::Damaged { file, what });
-        }
+/// Reads the whole structure of the file without being able to change it, and the version of its
+/// tables: 0 when there are none yet.
+async fn refuse_unusable(file: &Path) -> Result<i64, JournalError> {
+    if !file.exists() {
+        return Ok(0);
     }
-    // The journal mode stays with the file; only the typed driver can set it.
-    let create = options
+    let options = typed(file).read_only(true);
+    let check = async {
+        let mut connection = options.connect().await?;
+        let check = sqlx::query("pragma quick_check(1)");
+        let found: String = check.fetch_one(&mut connection).await?.try_get(0)?;
+        let version = version_of(&mut connection).await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>((found, version))
+    };
+    let damaged = |what| JournalError::Damaged {
+        file: file.to_owned(),
+        what,
+    };
+    let (found, version) = check.await.map_err(|error| {
+        let error = JournalError::from(error);
+        if matches!(error, JournalError::Corrupt(_)) {
+            return damaged(error.chain());
+        }
+        error
+    })?;
+    if found != "ok" {
+        return Err(damaged(found));
+    }
+    if version > KNOWN {
+        let (file, known) = (file.to_owned(), KNOWN);
+        let found = version;
+        return Err(JournalError::Newer { file, found, known });
+    }
+    Ok(version)
+}
+
+async fn version_of(connection: &mut sqlx::SqliteConnection) -> Result<i64, sqlx::Error> {
+    let table = "select count(*) from sqlite_master where name = 'schema_version'";
+    let tables: i64 = sqlx::query(table)
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get(0)?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    let newest = "select coalesce(max(version), 0) from schema_version";
+    sqlx::query(newest).fetch_one(connection).await?.try_get(0)
+}
+
+/// The journal mode stays with the file; only the typed driver can set it.
+async fn use_write_ahead_log(file: &Path) -> Result<(), JournalError> {
+    let create = typed(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal);
     Ok(create.connect().await?.close().await?)
+}
+
+fn typed(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(BUSY)
+}
+
+/// Locks the file `core.db.lock`; the system gives it free when the process ends, however it ends.
+fn lock(database: &Path) -> Result<Option<File>, JournalError> {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    let unwritable = |error| JournalError::Unwritable {
+        folder: database.parent().unwrap_or(database).to_owned(),
+        error,
+    };
+    let file = File::create(name).map_err(unwritable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse(database.to_owned())),
+        // A file system without locks: better unlocked than not started.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(%error, "the data folder cannot be locked");
+            Ok(None)
+        }
+    }
 }
 
 async fn pool(file: &Path, mode: &str, connections: u32) -> Result<AnyPool, JournalError> {

@@ -109,7 +109,7 @@ async fn a_step_that_does_not_fit_leaves_nothing_and_fits_later() {
 async fn a_writer_in_another_process_makes_it_busy_not_wrong() {
     let building = building().await;
     let file = building.journal.store.file().to_owned();
-    let other = Store::open(&file).await.unwrap();
+    let other = Store::open_beside(&file).await.unwrap();
     let held = other.begin().await.unwrap();
     let mut writer = building.journal.store.writer().await.unwrap();
     let soon = "pragma busy_timeout = 10".to_owned();

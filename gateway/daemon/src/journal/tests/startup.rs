@@ -61,6 +61,74 @@ async fn a_newer_file_is_refused() {
     assert!(error.to_string().contains("newer version"), "{error}");
 }
 
+/// Every byte that a start could change.
+fn bytes_of(file: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let folder = std::fs::read_dir(file.parent().unwrap()).unwrap();
+    let files = folder.map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files
+        .filter(|path| path.extension().is_none_or(|end| end != "lock"))
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused_as_it_is_in_whatever_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("core.db");
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let mut newer = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url)
+        .await
+        .unwrap();
+    let tables = "pragma journal_mode = delete; create table schema_version (version integer); \
+                  insert into schema_version values (99)";
+    sqlx::raw_sql(tables).execute(&mut newer).await.unwrap();
+    sqlx::Connection::close(newer).await.unwrap();
+    let before = bytes_of(&file);
+    let error = refusal(&file).await;
+    assert!(
+        matches!(error, JournalError::Newer { found: 99, .. }),
+        "{error}"
+    );
+    assert_eq!(bytes_of(&file), before);
+}
+
+#[tokio::test]
+async fn the_tables_of_an_older_program_are_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("core.db");
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let mut older = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url)
+        .await
+        .unwrap();
+    let first = include_str!("../../../migrations/core/0001_records.sql");
+    sqlx::raw_sql(first).execute(&mut older).await.unwrap();
+    let mark = "create table schema_version (version integer primary key); \
+                insert into schema_version values (1)";
+    sqlx::raw_sql(mark).execute(&mut older).await.unwrap();
+    sqlx::Connection::close(older).await.unwrap();
+    // While another gateway works on it nobody changes it, and its own program does.
+    let lock = file.with_extension("db.lock");
+    let held = std::fs::File::create(lock).unwrap();
+    held.try_lock().unwrap();
+    let beside = Store::open_beside(&file).await.map(drop).unwrap_err();
+    assert!(matches!(beside, JournalError::Older(_)), "{beside}");
+    assert!(matches!(refusal(&file).await, JournalError::InUse(_)));
+    drop(held);
+    let (journal, _) = Journal::open(&file, model(1, &[]), minutes(0))
+        .await
+        .unwrap();
+    let parts = sqlx::query("select * from work_order_part");
+    assert!(
+        parts
+            .fetch_all(journal.store.readers())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
 #[tokio::test]
 async fn two_gateways_do_not_share_a_file() {
     let building = building().await;
