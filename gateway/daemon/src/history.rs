@@ -1,7 +1,8 @@
 //! Telemetry: a journal of batches that is spool and history at once.
 //!
-//! Losing it never touches alarms or orders, nothing waits for InfluxDB, and a batch that asks to
-//! be durable is only answered when it is on disk.
+//! Losing it never touches alarms or orders, and nothing waits for InfluxDB. A batch that asks to
+//! be durable is answered when it is on disk; while the disk takes nothing it waits in memory and
+//! is answered all the same, because what it decided is in the record store already.
 
 mod chunk;
 mod codec;
@@ -163,8 +164,8 @@ pub async fn start(
         Some(_) => &[CHUNKS, INFLUXDB],
         None => &[CHUNKS],
     };
-    let prepared = prepare(&store, &model, sinks).await;
-    let (dictionary, seq, newest) = prepared.map_err(|source| HistoryError::Open {
+    let prepared = prepare(&store, &model).await;
+    let (dictionary, changed, seq, newest) = prepared.map_err(|source| HistoryError::Open {
         path: options.path.clone(),
         source,
     })?;
@@ -178,42 +179,44 @@ pub async fn start(
         heartbeat: options.heartbeat,
     };
     let (seq, grown) = watch::channel(seq);
-    if let Some(influx) = options.influxdb.clone() {
-        let names = (model.site.code.as_str(), dictionary.clone());
-        let sink = influxdb::Sink::new(influx, store.clone(), names, health.clone(), grown)?;
-        tracker.spawn(sink.run(stop.clone()));
-    }
     let (handle, queue) = HistoryHandle::channel();
-    let writer = writer::Writer {
+    let influxdb = options.influxdb.clone();
+    let mut writer = writer::Writer {
         filter: filter::Filter::new(&model, dictionary.numbers(), options.heartbeat),
         options,
-        store,
-        dictionary,
+        store: store.clone(),
+        dictionary: dictionary.clone(),
         recent,
         health: health.clone(),
         sinks,
+        unsettled: Some(changed),
+        steady: writer::Steady::new(wall(), tokio::time::Instant::now()),
         seq,
         waiting: writer::Waiting::default(),
         segments: JoinSet::new(),
         segment: segment::State::new(newest),
     };
+    writer.begin().await;
+    if let Some(influx) = influxdb {
+        let names = (model.site.code.as_str(), dictionary);
+        let sink = influxdb::Sink::new(influx, store, names, health.clone(), grown)?;
+        tracker.spawn(sink.run(stop.clone()));
+    }
     tracker.spawn(writer.run(queue, stop));
     Ok((handle, embedded, health))
 }
 
-/// Reads what a start needs of the file, and tells it what is configured.
+/// Reads what a start needs of the file: the points, those of them that are not in it yet, and
+/// how far it goes.
 async fn prepare(
     store: &store::Store,
     model: &Model,
-    sinks: &[&str],
-) -> Result<(dictionary::Dictionary, i64, i64), sqlx::Error> {
+) -> Result<(dictionary::Dictionary, Vec<u32>, i64, i64), sqlx::Error> {
     let db = store.db();
     let known = db.points().await?;
     let (dictionary, changed) = dictionary::Dictionary::new(known, model);
-    db.save_points(&dictionary, &changed).await?;
-    let seq = db.last_seq().await?;
-    db.set_sinks(sinks).await?;
-    Ok((dictionary, seq, db.newest_segment().await?))
+    let (seq, newest) = (db.last_seq().await?, db.newest_segment().await?);
+    Ok((dictionary, changed, seq, newest))
 }
 
 /// The wall clock, in milliseconds since 1970.
@@ -228,8 +231,8 @@ pub struct Batch {
     pub updates: Vec<PointUpdate>,
     /// What happened to alarms and orders; goes to InfluxDB only.
     pub events: Vec<EventLine>,
-    /// Answered when the batch is on disk, dropped when it cannot get there; empty lets the batch
-    /// wait for the next flush.
+    /// Answered when the batch is on disk, or in memory while the disk takes nothing; dropped when
+    /// there is no room for it. Empty lets the batch wait for the next flush.
     pub durable: Vec<oneshot::Sender<()>>,
 }
 

@@ -3,8 +3,9 @@
 //! The record store is the truth of both; a line lost here is lost for charts only.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use zhiban_core::facility::Effect;
-use zhiban_core::{AlarmTransition, AssetId, Model, Timestamp, Value, WorkOrderEvent};
+use zhiban_core::{AlarmTransition, AssetId, Duration, Model, Timestamp, Value, WorkOrderEvent};
 
 /// One line for InfluxDB that is no telemetry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,15 +32,23 @@ pub enum EventValue {
     Text(String),
 }
 
-/// The lines of what a step decided. Two different events never share series and time: what tells
-/// them apart is a tag.
+/// The lines of what a step decided. Two events never share series and time, or the second would
+/// take the first one's place: of those with the same tags each is a millisecond later.
 pub fn events(model: &Model, records: &[Effect]) -> Vec<EventLine> {
     let lines = records.iter().filter_map(|record| match record {
         Effect::Alarm(transition) => Some(alarm(model, transition)),
         Effect::WorkOrder(event) => Some(work_order(model, event)),
         Effect::Notify(_) => None,
     });
-    lines.collect()
+    let mut lines: Vec<EventLine> = lines.collect();
+    let mut taken = BTreeSet::new();
+    for line in &mut lines {
+        let series = format!("{} {:?}", line.measurement, line.tags);
+        while !taken.insert((series.clone(), line.at)) {
+            line.at = line.at + Duration::from_millis(1);
+        }
+    }
+    lines
 }
 
 fn alarm(model: &Model, transition: &AlarmTransition) -> EventLine {
@@ -181,5 +190,15 @@ mod tests {
             "{order:?}"
         );
         assert!(order.fields.iter().any(|(key, _)| key == "no"));
+
+        let twice: Vec<Effect> = [&effects.records[..], &effects.records[..]].concat();
+        let mut places: Vec<String> = events(&model, &twice)
+            .iter()
+            .map(|line| format!("{} {:?} {}", line.measurement, line.tags, line.at))
+            .collect();
+        let all = places.len();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), all, "no line takes another's place");
     }
 }

@@ -7,6 +7,8 @@ use super::chunk::Chunk;
 use super::recent::Lane;
 use super::store::Db;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Points compressed and written at once.
 const POINTS: usize = 500;
@@ -31,7 +33,13 @@ pub(super) struct State {
     since: Option<i64>,
     /// The segment that is being made, or was and failed.
     current: Option<(i64, i64)>,
+    /// When a segment that failed may be made again, and how long the next failure waits.
+    again: Option<Instant>,
+    pause: Duration,
 }
+
+/// After a segment failed: making one is much work, and a full disk stays full for a while.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 impl State {
     /// With the newest segment on disk.
@@ -48,7 +56,10 @@ impl State {
     }
 
     /// Whether a segment is to be made: an hour is over, memory is full, or the last try failed.
-    pub(super) fn is_due(&self, now: i64, full: bool) -> bool {
+    pub(super) fn is_due(&self, now: i64, full: bool, running: Instant) -> bool {
+        if self.again.is_some_and(|again| running < again) {
+            return false;
+        }
         let over = |since: i64| since.div_euclid(HOUR) != now.div_euclid(HOUR);
         full || self.current.is_some() || self.since.is_some_and(over)
     }
@@ -66,7 +77,14 @@ impl State {
 
     /// The segment is on disk.
     pub(super) fn done(&mut self) {
-        self.current = None;
+        (self.current, self.again, self.pause) = (None, None, PAUSE.0);
+    }
+
+    /// The segment could not be made.
+    pub(super) fn failed(&mut self, running: Instant) {
+        let pause = self.pause.max(PAUSE.0);
+        self.again = Some(running + pause);
+        self.pause = (pause * 2).min(PAUSE.1);
     }
 }
 
@@ -117,18 +135,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_segment_that_fails_is_tried_again_less_and_less_often() {
+        let (mut state, mut running) = (State::new(5), Instant::now());
+        state.began(1);
+        assert!(state.is_due(HOUR, false, running));
+        for pause in [1, 2, 4, 8] {
+            state.begin(Arc::default(), 7, HOUR);
+            state.failed(running);
+            running += Duration::from_millis(pause * 1000 - 1);
+            assert!(!state.is_due(HOUR, true, running));
+            running += Duration::from_millis(1);
+            assert!(state.is_due(HOUR, false, running));
+        }
+    }
+
+    #[test]
     fn a_segment_is_due_at_the_turn_of_the_hour_and_again_after_a_failure() {
         let mut state = State::new(5);
-        assert!(!state.is_due(10 * HOUR, false));
+        assert!(!state.is_due(10 * HOUR, false, Instant::now()));
         state.began(10 * HOUR - 1);
-        assert!(!state.is_due(10 * HOUR - 1, false));
-        assert!(state.is_due(10 * HOUR - 1, true));
-        assert!(state.is_due(10 * HOUR, false));
+        assert!(!state.is_due(10 * HOUR - 1, false, Instant::now()));
+        assert!(state.is_due(10 * HOUR - 1, true, Instant::now()));
+        assert!(state.is_due(10 * HOUR, false, Instant::now()));
         let first = state.begin(Arc::default(), 7, 10 * HOUR);
         let again = state.begin(Arc::default(), 9, 10 * HOUR + 5);
         assert_eq!((first.t0, first.seq), (again.t0, again.seq));
         state.done();
-        assert!(!state.is_due(10 * HOUR + 6, false));
+        assert!(!state.is_due(10 * HOUR + 6, false, Instant::now()));
         let later = state.begin(Arc::default(), 9, 9 * HOUR);
         assert_eq!(later.t0, 10 * HOUR + 1);
     }

@@ -336,7 +336,11 @@ impl Db {
 
     /// Moves a sink over rows written before `t`. Returns how many samples it thereby never gets.
     pub(super) async fn give_up_before(&self, sink: &str, t: i64) -> Result<i64, sqlx::Error> {
-        let cursor = self.cursor(sink).await?;
+        // The rows have no index on their time, and the oldest says whether any is that old.
+        let (cursor, oldest) = self.behind(sink).await?;
+        if oldest.is_none_or(|oldest| oldest >= t) {
+            return Ok(0);
+        }
         let query = "select max(seq), ifnull(sum(n), 0) from journal where seq > ?1 and t < ?2";
         let query = sqlx::query(query).bind(cursor).bind(t);
         let row = query.fetch_one(&self.read).await?;
@@ -406,13 +410,16 @@ impl Db {
         transaction.commit().await
     }
 
-    /// The newest segment, 0 when there is none. Chunks that belong to no segment are deleted.
+    /// The newest segment, 0 when there is none.
     pub(super) async fn newest_segment(&self) -> Result<i64, sqlx::Error> {
         let query = "select ifnull(max(t0), 0) from segment";
-        let newest: i64 = sqlx::query_scalar(query).fetch_one(&self.write).await?;
-        let query = "delete from chunk where t0 > ?1";
-        sqlx::query(query).bind(newest).execute(&self.write).await?;
-        Ok(newest)
+        sqlx::query_scalar(query).fetch_one(&self.write).await
+    }
+
+    /// Deletes chunks that belong to no segment: a kill left them while theirs was being made.
+    pub(super) async fn drop_orphans(&self) -> Result<(), sqlx::Error> {
+        let query = "delete from chunk where t0 > (select ifnull(max(t0), 0) from segment)";
+        sqlx::query(query).execute(&self.write).await.map(drop)
     }
 
     /// Deletes the oldest segment when it was written before `t`. Returns whether it did.

@@ -400,14 +400,15 @@ async fn a_folder_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_full_disk_answers_nobody_and_loses_nothing_that_fits_in_memory() {
+async fn a_full_disk_holds_up_nobody_and_loses_nothing_that_fits_in_memory() {
     let bench = Bench::new();
     let from = wall() - 6_000_000;
     let running = bench.start().await;
     assert!(running.store(ramp(from, 0..10)).await);
     let db = running.embedded.store.db();
     db.limit_pages(1).await;
-    assert!(!running.store(ramp(from, 10..5000)).await, "not answered");
+    // What the samples decided is in core.db: a broker that were not answered would bring no more.
+    assert!(running.store(ramp(from, 10..5000)).await);
     assert!(!running.health.checks()[0].ok);
     db.limit_pages(1_000_000).await;
     assert!(running.store(ramp(from, 5000..5500)).await);
@@ -415,6 +416,68 @@ async fn a_full_disk_answers_nobody_and_loses_nothing_that_fits_in_memory() {
     let values = running.values(from, from + 5_500_000).await;
     assert!(values == expected(from, 0..5500));
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_file_stops_no_start_and_no_number_comes_to_mean_another_point() {
+    let mut bench = Bench::new();
+    let from = wall() - 6_000_000;
+    let running = bench.start().await;
+    assert!(running.store(ramp(from, 0..10)).await);
+    running.stop().await;
+
+    // The disk takes no row of a new point, and a kill left chunks of a segment that never counted.
+    let url = format!("sqlite://{}", bench.options.path.display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let run = async |sql: &'static str| sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    run("insert into chunk (t0, point, n, first, last, body) values (9000000000000, 1, 1, 1, 1, x'00'); \
+         create trigger full before insert on point begin select raise(abort, 'full'); end")
+    .await;
+    bench.model = Arc::new(model(vec![analog("flow", 0.0), analog("level", 0.0)]));
+    let running = bench.start().await;
+    assert!(
+        running.store(ramp(from, 20..30)).await,
+        "it holds up nobody"
+    );
+    assert!(!running.health.checks()[0].ok);
+    let db = running.embedded.store.db();
+    let (points, seq) = (db.points().await.unwrap(), db.last_seq().await.unwrap());
+    assert_eq!(
+        (points.len(), seq),
+        (3, 1),
+        "nothing is written under a number nobody knows"
+    );
+
+    run("drop trigger full").await;
+    assert!(running.store(ramp(from, 30..40)).await);
+    assert!(running.health.checks()[0].ok);
+    assert_eq!(db.points().await.unwrap().len(), 4);
+    let rest = "select count(*) from chunk where t0 = 9000000000000";
+    let orphans: i64 = sqlx::query_scalar(rest).fetch_one(&pool).await.unwrap();
+    assert_eq!(orphans, 0);
+    pool.close().await;
+    running.stop().await;
+}
+
+#[test]
+fn a_clock_that_was_set_deletes_nothing() {
+    let mut running = tokio::time::Instant::now();
+    let hour = std::time::Duration::from_secs(3601);
+    let year = 365 * 86_400_000;
+    let mut clock = writer::Steady::new(0, running);
+    assert!(
+        !clock.may_forget(0, running),
+        "nobody knows yet whether it is right"
+    );
+    running += hour;
+    assert!(clock.may_forget(3_601_000, running));
+    assert!(!clock.may_forget(year, running), "it jumped");
+    running += hour;
+    assert!(
+        clock.may_forget(year + 3_601_000, running),
+        "it went on from there"
+    );
+    assert!(!clock.may_forget(3_601_000, running), "it was set back");
 }
 
 #[tokio::test]

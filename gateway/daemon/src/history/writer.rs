@@ -26,6 +26,11 @@ const WAITING: usize = 200_000;
 /// How often rows and segments that are no longer needed are looked for.
 const UPKEEP: Duration = Duration::from_secs(60);
 
+/// Nothing is deleted for its age before the clock went steadily for so long,
+const STEADY: Duration = Duration::from_secs(3600);
+/// which it does not when it is set by more than this, in milliseconds.
+const STEP: i64 = 60_000;
+
 /// After a write failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -45,6 +50,11 @@ pub(super) struct Writer {
     pub(super) health: HistoryHealth,
     /// The cursors there must be.
     pub(super) sinks: &'static [&'static str],
+    /// Points that the file does not know yet; `None` once it knows all of them and its cursors.
+    /// Nothing is written before: a number must never come to mean another point.
+    pub(super) unsettled: Option<Vec<u32>>,
+    /// How long the clock went steadily.
+    pub(super) steady: Steady,
     /// Tells how far the journal goes.
     pub(super) seq: watch::Sender<i64>,
     pub(super) waiting: Waiting,
@@ -97,6 +107,31 @@ impl Writer {
         count_dropped(self.waiting.samples.len(), "stopping");
         self.segments.shutdown().await;
         self.store.db().close().await;
+    }
+
+    /// The first settling, before anything else looks at the file. A disk that takes nothing keeps
+    /// no gateway from starting: it is tried again with each flush.
+    pub(super) async fn begin(&mut self) {
+        if let Err(error) = self.settle().await {
+            tracing::error!(%error, "telemetry cannot be written; it waits in memory");
+            self.health.fails(error.to_string());
+        }
+    }
+
+    /// Tells the file which points there are, and which cursors there must be.
+    async fn settle(&mut self) -> Result<(), sqlx::Error> {
+        let Some(changed) = &self.unsettled else {
+            return Ok(());
+        };
+        let db = self.store.db();
+        db.save_points(&self.dictionary, changed).await?;
+        db.set_sinks(self.sinks).await?;
+        self.unsettled = None;
+        // Room that is nobody's; without it the rest works too.
+        if let Err(error) = db.drop_orphans().await {
+            tracing::warn!(%error, "what a kill left of a segment cannot be deleted");
+        }
+        Ok(())
     }
 
     /// Makes the samples that are in no segment readable again.
@@ -172,9 +207,14 @@ impl Writer {
         let now = wall();
         let rows = self.rows(now);
         let db = self.store.db();
-        if !rows.is_empty()
-            && let Err(error) = db.append(&rows).await
-        {
+        let written = async {
+            self.settle().await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            db.append(&rows).await
+        };
+        if let Err(error) = written.await {
             tracing::error!(%error, "telemetry cannot be written; it waits in memory");
             self.health.fails(error.to_string());
             self.waiting.fail();
@@ -195,7 +235,7 @@ impl Writer {
             waiting.send(()).ok();
         }
         let full = self.recent().bytes() > self.options.memory;
-        if self.segments.is_empty() && self.segment.is_due(now, full) {
+        if self.segments.is_empty() && self.segment.is_due(now, full, Instant::now()) {
             let seq = *self.seq.borrow();
             self.begin_segment(seq);
         }
@@ -273,10 +313,12 @@ impl Writer {
                 self.trim().await;
             }
             Ok(Err(segment::Failed::Sql(error, db))) => {
+                self.segment.failed(Instant::now());
                 tracing::error!(%error, "a segment of telemetry cannot be written; tried again");
                 self.after_failure(&error, &db).await;
             }
             Ok(Err(segment::Failed::Task(error))) | Err(error) => {
+                self.segment.failed(Instant::now());
                 tracing::error!(%error, "a segment of telemetry cannot be made; tried again");
             }
         }
@@ -293,6 +335,9 @@ impl Writer {
 
     async fn try_upkeep(&mut self, db: &Db) -> Result<(), sqlx::Error> {
         let now = wall();
+        if !self.steady.may_forget(now, Instant::now()) {
+            return Ok(());
+        }
         while db
             .expire(now.saturating_sub(self.options.retention.millis()))
             .await?
@@ -324,10 +369,41 @@ impl Writer {
     }
 }
 
+/// Whether the wall clock can be trusted with deleting: one that was just set, or runs since a
+/// moment only, may be off by years.
+#[derive(Debug)]
+pub(super) struct Steady {
+    /// Wall time and running time when it was last found to be steady from.
+    since: (i64, Instant),
+}
+
+impl Steady {
+    pub(super) fn new(now: i64, running: Instant) -> Self {
+        Self {
+            since: (now, running),
+        }
+    }
+
+    /// Whether what is older than it is kept may be deleted by this clock.
+    pub(super) fn may_forget(&mut self, now: i64, running: Instant) -> bool {
+        let (wall, since) = self.since;
+        let ran = running.saturating_duration_since(since);
+        let passed = i64::try_from(ran.as_millis()).unwrap_or(i64::MAX);
+        if (now - wall - passed).abs() > STEP {
+            *self = Self::new(now, running);
+            return false;
+        }
+        ran >= STEADY
+    }
+}
+
 impl Waiting {
-    /// Nobody is answered, and what waits is bounded: the oldest goes first.
+    /// What waits is bounded, and the oldest goes first. Who waits is answered: what their message
+    /// decided is in the record store, and a broker that hears nothing would bring no more faults.
     fn fail(&mut self) {
-        self.durable.clear();
+        for waiting in self.durable.drain(..) {
+            waiting.send(()).ok();
+        }
         self.due = Some(Instant::now() + RETRY);
         let over = self.samples.len().saturating_sub(WAITING);
         self.samples.drain(..over);
