@@ -48,6 +48,23 @@ enum Raw {
     Text(Arc<str>),
 }
 
+impl Raw {
+    /// The whole number that stands there, however the device writes it: `32767`, `"32767"` and
+    /// `32767.0` are one.
+    fn integer(&self) -> Option<i64> {
+        match self {
+            Raw::Integer(number) => Some(*number),
+            Raw::Float(number) => whole(*number).ok(),
+            Raw::Text(text) => {
+                let text = text.trim();
+                let parsed = text.parse().ok();
+                parsed.or_else(|| whole(text.parse().ok()?).ok())
+            }
+            Raw::Flag(_) => None,
+        }
+    }
+}
+
 /// A profile's row made ready to decode many values a second: no names, no look-ups by text.
 #[derive(Debug, Clone)]
 pub struct Decoder {
@@ -170,7 +187,8 @@ impl Decoder {
             Ok(raw) => raw?,
             Err(reason) => return Some(Reading::bad(reason)),
         };
-        if matches!(raw, Raw::Integer(number) if self.invalid.contains(&number)) {
+        let invalid = |raw: &Raw| raw.integer().is_some_and(|one| self.invalid.contains(&one));
+        if !self.invalid.is_empty() && invalid(&raw) {
             return Some(Reading::bad(QualityReason::NotAvailable));
         }
         Some(self.meaning(raw))

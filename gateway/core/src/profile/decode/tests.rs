@@ -171,7 +171,7 @@ proptest! {
     }
 }
 
-fn from_message(kind: PointKind, read: MessageFormat, payload: &[u8]) -> Option<Reading> {
+fn message_row(kind: PointKind, read: MessageFormat) -> PointRow {
     let mut row = row(kind, DataType::U16, ByteOrder::Abcd);
     row.modbus = None;
     row.mqtt = Some(MessageRow {
@@ -184,6 +184,11 @@ fn from_message(kind: PointKind, read: MessageFormat, payload: &[u8]) -> Option<
         en: "Open".to_owned(),
     };
     row.meanings = [("OPEN".to_owned(), meaning)].into();
+    row
+}
+
+fn from_message(kind: PointKind, read: MessageFormat, payload: &[u8]) -> Option<Reading> {
+    let row = message_row(kind, read);
     row.decoder().message(&Message::new(payload))
 }
 
@@ -317,4 +322,22 @@ fn an_inverted_flag_is_set_when_the_bit_is_not() {
     let decoder = row.decoder();
     assert_eq!(decoder.registers(&[0xFFF7]).value, Some(Value::Flag(true)));
     assert_eq!(decoder.registers(&[0x0008]).value, Some(Value::Flag(false)));
+}
+
+#[test]
+fn a_number_that_means_nothing_means_nothing_in_whatever_writing() {
+    for kind in [PointKind::Analog, PointKind::Counter] {
+        let json = MessageFormat::Json("/t".to_owned());
+        let mut row = message_row(kind, json);
+        row.invalid = vec![32_767];
+        let read = |payload: &'static str| {
+            let message = Message::new(payload.as_bytes());
+            row.decoder().message(&message).unwrap()
+        };
+        for payload in ["{\"t\":32767}", "{\"t\":32767.0}", "{\"t\":\" 32767 \"}"] {
+            let nothing = Reading::bad(QualityReason::NotAvailable);
+            assert_eq!(read(payload), nothing, "{payload}");
+        }
+        assert!(read("{\"t\":\"32766\"}").value.is_some());
+    }
 }
