@@ -229,11 +229,13 @@ pub(crate) struct Transition {
     pub(crate) needs: Vec<&'static str>,
 }
 
-impl From<&Move> for Transition {
-    fn from(row: &Move) -> Self {
+impl Transition {
+    /// A move of an order.
+    pub(crate) fn of(order: &Order, row: &Move) -> Self {
+        let needs = row.needs_of(order).into_iter();
         Self {
             to: row.to.code(),
-            needs: row.needs.iter().map(|field| field.code()).collect(),
+            needs: needs.map(work_order::Field::code).collect(),
         }
     }
 }

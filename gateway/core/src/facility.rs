@@ -40,8 +40,9 @@ pub enum Input {
         /// How the link is now.
         state: LinkState,
     },
-    /// The clock was set back by this much: what waits must not wait longer for it.
-    ClockSetBack(Duration),
+    /// The clock was set by this much, back when negative: what waits must wait neither longer nor
+    /// shorter for it.
+    ClockSet(Duration),
     /// A person decided something.
     Command(Command),
     /// Time passed.
@@ -315,7 +316,8 @@ struct RuleState {
     alarm: Option<AlarmId>,
     /// A verdict that differs from the alarm's condition and waits for its delay.
     pending: Option<Pending>,
-    memory: RateMemory,
+    /// For each point whose rate the rule looks at, its latest values.
+    memory: BTreeMap<PointId, RateMemory>,
 }
 
 /// A verdict that waits for its delay.
@@ -342,7 +344,7 @@ impl Facility {
             for point in &bound.points {
                 watchers[point.index()].push(RuleId(u32::try_from(index).unwrap_or(u32::MAX)));
             }
-            if let Some((point, _)) = bound.rate() {
+            for (point, _) in bound.rates() {
                 rated[point.index()] = true;
             }
         }
@@ -398,7 +400,7 @@ impl Facility {
             self.alarms.insert(alarm.id, alarm);
         }
         for order in records.work_orders {
-            self.remember(order, now);
+            self.remember(order);
         }
         self.recall_points(records.points, now);
     }
@@ -435,13 +437,16 @@ impl Facility {
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
         effects.records.append(&mut self.begun.records);
+        if let Input::ClockSet(by) = input {
+            // Before anything is found to be due by the new time.
+            self.clock_set(by);
+        }
         self.run_due(now, effects);
         match input {
             Input::Samples(batch) => self.accept(batch, now, effects),
             Input::Link { asset, state } => self.link(asset, state, now, effects),
-            Input::ClockSetBack(by) => self.clock_set_back(by),
             Input::Command(command) => return self.command(command, now, effects),
-            Input::Tick => {}
+            Input::ClockSet(_) | Input::Tick => {}
         }
         Ok(Outcome::Done)
     }

@@ -49,7 +49,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A span of time, never negative, in milliseconds. Written `"500ms"`, `"2s"`, `"10m"`, `"72h"`, `"15d"` in files.
+/// A span of time in milliseconds; negative only where a clock is set back. Written `"500ms"`, `"2s"`, `"10m"`, `"72h"`, `"15d"` in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Duration(pub i64);
 

@@ -155,6 +155,15 @@ pub struct Move {
     pub needs: &'static [Field],
 }
 
+impl Move {
+    /// What must be said to move this very order: work in progress is always somebody's.
+    pub fn needs_of(&self, order: &WorkOrder) -> Vec<Field> {
+        let nobody = self.to == WorkOrderStatus::InProgress && order.assignee.is_none();
+        let assignee = nobody.then_some(Field::Assignee);
+        self.needs.iter().copied().chain(assignee).collect()
+    }
+}
+
 /// The whole table of moves that people make. What the gateway does by itself is in `facility`.
 pub const MOVES: &[Move] = {
     use Field::{Assignee, Cause, Reason, Remedy};
@@ -188,8 +197,10 @@ pub const MOVES: &[Move] = {
         row(S::OnHold, S::Cancelled, &[Reason]),
         row(S::Completed, S::Verified, &[]),
         row(S::Completed, S::InProgress, &[Reason]),
+        row(S::Completed, S::Approved, &[Reason]),
         row(S::Verified, S::Closed, &[]),
         row(S::Verified, S::InProgress, &[Reason]),
+        row(S::Verified, S::Approved, &[Reason]),
     ]
 };
 
@@ -231,6 +242,8 @@ pub struct WorkOrder {
     pub created_at: Timestamp,
     /// When it must be done; `None` when nothing says.
     pub due_at: Option<Timestamp>,
+    /// When more people are told that nobody took it; `None` when they were, or need not be.
+    pub escalate_at: Option<Timestamp>,
     /// When the machine's own signal became normal; `None` while the fault stands.
     pub recovered_at: Option<Timestamp>,
     /// When it ended.

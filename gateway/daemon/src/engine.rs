@@ -198,10 +198,10 @@ impl Engine {
     /// One turn: whatever waits, through the facility, into one commit, and out.
     async fn take_turn(&mut self, first: Option<Message>, queue: &mut mpsc::Receiver<Message>) {
         self.parts.pulse.fetch_add(1, Ordering::Relaxed);
-        let (now, back) = self.clock.now();
+        let (now, set) = self.clock.now();
         let mut turn = Turn::new(now);
-        if let Some(back) = back {
-            self.handle_all(vec![Input::ClockSetBack(back)], &mut turn);
+        if let Some(by) = set {
+            self.handle_all(vec![Input::ClockSet(by)], &mut turn);
         }
         let mut next = first;
         while let Some(message) = next {
@@ -443,7 +443,7 @@ fn samples(inputs: Vec<Input>) -> impl Iterator<Item = PointUpdate> {
         Input::Samples(batch) if !batch.retained => Some(batch),
         Input::Samples(_)
         | Input::Link { .. }
-        | Input::ClockSetBack(_)
+        | Input::ClockSet(_)
         | Input::Command(_)
         | Input::Tick => None,
     });

@@ -158,8 +158,8 @@ impl MoveForm {
         if row.to == S::Completed {
             ask("problem", false);
         }
-        for field in row.needs {
-            ask(name_of(*field), true);
+        for field in row.needs_of(order) {
+            ask(name_of(field), true);
         }
         if row.to == S::Completed {
             ask("labor_minutes", false);

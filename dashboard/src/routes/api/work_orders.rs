@@ -200,7 +200,7 @@ pub(super) async fn moves(
     Path(no): Path<String>,
 ) -> Result<Json<Page<Transition>>, ApiError> {
     let (row, _) = service::work_order(&app, &number(&no)?).await?;
-    let moves = moves_from(row.order.status).map(Transition::from);
+    let moves = moves_from(row.order.status).map(|one| Transition::of(&row.order, one));
     Ok(Json(Page::whole(moves.collect())))
 }
 

@@ -225,7 +225,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) has_data: Option<bool>,
     /// Whether the alarm is active now, for the deadband.
     pub(crate) active: bool,
-    pub(crate) history: &'a RateMemory,
+    /// The latest values of each point whose rate is looked at.
+    pub(crate) history: &'a std::collections::BTreeMap<PointId, RateMemory>,
     pub(crate) now: Timestamp,
 }
 
@@ -292,21 +293,23 @@ impl BoundRule {
         judge(&self.condition, evidence)
     }
 
-    /// The rate condition's point and window, when the rule has one.
-    pub(crate) fn rate(&self) -> Option<(PointId, Duration)> {
-        find_rate(&self.condition)
+    /// The points whose rate the rule looks at, each with its window.
+    pub(crate) fn rates(&self) -> Vec<(PointId, Duration)> {
+        find_rates(&self.condition)
     }
 }
 
-fn find_rate(condition: &BoundCondition) -> Option<(PointId, Duration)> {
+fn find_rates(condition: &BoundCondition) -> Vec<(PointId, Duration)> {
     match condition {
-        BoundCondition::Rate { point, window, .. } => Some((*point, *window)),
-        BoundCondition::All(list) | BoundCondition::Any(list) => list.iter().find_map(find_rate),
+        BoundCondition::Rate { point, window, .. } => vec![(*point, *window)],
+        BoundCondition::All(list) | BoundCondition::Any(list) => {
+            list.iter().flat_map(find_rates).collect()
+        }
         BoundCondition::Flag(..)
         | BoundCondition::State(..)
         | BoundCondition::Bit(..)
         | BoundCondition::Limit { .. }
-        | BoundCondition::NoData => None,
+        | BoundCondition::NoData => Vec::new(),
     }
 }
 
@@ -401,8 +404,8 @@ fn judge(condition: &BoundCondition, evidence: &Evidence<'_>) -> Option<bool> {
             change,
             window,
         } => weigh(state(point), |_| {
-            evidence
-                .history
+            let memory = evidence.history.get(point)?;
+            memory
                 .span(evidence.now, *window)
                 .map(|span| span > *change)
         }),

@@ -7,13 +7,14 @@ use crate::alarm::rule::Evidence;
 use crate::alarm::{Alarm, AlarmChange, AlarmId, AlarmState, AlarmTransition};
 use crate::facility::deadlines::Deadline;
 use crate::model::{AssetId, PointId, RuleId};
+use crate::point::Quality;
 use crate::time::{Duration, Timestamp};
 
 impl Facility {
     pub(super) fn judge_point(&mut self, point: PointId, now: Timestamp, effects: &mut Effects) {
         for index in 0..self.watchers[point.index()].len() {
             let rule = self.watchers[point.index()][index];
-            self.remember_rate(rule, point, now);
+            self.remember_rate(rule, point);
             self.judge(rule, now, effects);
         }
     }
@@ -26,19 +27,22 @@ impl Facility {
         }
     }
 
-    fn remember_rate(&mut self, rule: RuleId, point: PointId, now: Timestamp) {
-        let Some((rated, window)) = self.model.rule(rule).rate() else {
+    /// Only what was measured counts, at the time it was measured: a value from before a restart
+    /// or a backlog that comes at once is no fast change.
+    fn remember_rate(&mut self, rule: RuleId, point: PointId) {
+        let rates = self.model.rule(rule).rates();
+        let windows = rates.iter().filter(|(rated, _)| *rated == point);
+        let Some(window) = windows.map(|(_, window)| *window).max() else {
             return;
         };
         let state = &self.points[point.index()];
-        if rated == point
-            && state.quality.may_raise()
-            && let Some(number) = state
-                .value
-                .as_ref()
-                .and_then(crate::point::Value::as_number)
-        {
-            self.rules[rule.index()].memory.push(now, number, window);
+        let number = state
+            .value
+            .as_ref()
+            .and_then(crate::point::Value::as_number);
+        if let (Quality::Good, Some(at), Some(number)) = (state.quality, state.at, number) {
+            let memory = self.rules[rule.index()].memory.entry(point).or_default();
+            memory.push(at, number, window);
         }
     }
 

@@ -176,6 +176,7 @@ impl Facility {
             close: ClosePolicy::Never,
             created_at: now,
             due_at: None,
+            escalate_at: None,
             recovered_at: None,
             closed_at: None,
             repair: Repair::default(),
@@ -203,7 +204,10 @@ impl Facility {
         fill(&mut order.repair.cause, step.repair.cause);
         fill(&mut order.repair.remedy, step.repair.remedy);
         order.repair.labor_minutes = step.repair.labor_minutes.or(order.repair.labor_minutes);
-        if step.to == WorkOrderStatus::Assigned {
+        let nobody = order.assignee.is_none();
+        let given = step.to == WorkOrderStatus::Assigned
+            || (step.to == WorkOrderStatus::InProgress && nobody);
+        if given {
             order.assignee = step.assignee;
         } else if step.to == WorkOrderStatus::Approved {
             order.assignee = None;
@@ -223,7 +227,7 @@ impl Facility {
             effects,
         );
         effects.recorded(step.recorded_at);
-        if step.to == WorkOrderStatus::Assigned {
+        if given {
             self.tell(NotifyReason::Assigned, None, Some(&no), now, effects);
         } else if step.to == WorkOrderStatus::Approved && from != WorkOrderStatus::Requested {
             // Given back: the crew must know that nobody has it any more.
@@ -286,9 +290,8 @@ impl Facility {
         let said =
             |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
         let missing: Vec<Field> = row
-            .needs
-            .iter()
-            .copied()
+            .needs_of(order)
+            .into_iter()
             .filter(|field| match field {
                 Field::Assignee => !said(&step.assignee),
                 Field::Reason => !said(&step.reason),
@@ -301,7 +304,8 @@ impl Facility {
         }
         // An order ends on the machine's own signal; only one that is no life-safety fault may be dropped before.
         let ends = matches!(to, WorkOrderStatus::Verified | WorkOrderStatus::Closed);
-        let dropped = to == WorkOrderStatus::Cancelled && order.close == ClosePolicy::Never;
+        let dropped = to == WorkOrderStatus::Cancelled
+            && (order.close == ClosePolicy::Never || self.endangers_life(&order.alarms));
         if (ends || dropped) && self.fault_stands(&order.alarms) {
             return Err(Refusal::FaultStands);
         }

@@ -56,16 +56,22 @@ impl Deadlines {
         }
     }
 
-    /// Moves every deadline to an earlier time: the clock was set back by as much.
-    pub(crate) fn earlier(&mut self, by: Duration) {
+    /// The clock was set by as much. Forward, only what is not written down with its time moves.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        let moves = |key: &Deadline| match key {
+            Deadline::Rule(_) | Deadline::Stale(_) => true,
+            Deadline::Unshelve(_) | Deadline::Escalate(_) | Deadline::Forget(_) => {
+                by < Duration::ZERO
+            }
+        };
         let all: Vec<_> = self
             .by_key
-            .keys()
-            .cloned()
-            .zip(self.by_key.values().copied())
+            .iter()
+            .filter(|(key, _)| moves(key))
+            .map(|(key, at)| (key.clone(), *at))
             .collect();
         for (key, at) in all {
-            self.set(key, at - by);
+            self.set(key, at + by);
         }
     }
 

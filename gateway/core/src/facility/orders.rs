@@ -67,6 +67,7 @@ impl Facility {
             close: rule.close,
             created_at: now,
             due_at: Some(now + rule.due),
+            escalate_at: None,
             recovered_at: None,
             closed_at: None,
             repair: Repair::default(),
@@ -104,6 +105,9 @@ impl Facility {
         order.status = start(order.assignee.as_deref());
         order.due_at = Some(now + due);
         order.closed_at = None;
+        // What was done before was not enough: it stays in the order's life, and what is done now
+        // must be said anew.
+        let before = told(&std::mem::take(&mut order.repair));
         self.join(&mut order, alarm);
         let no = order.no.clone();
         self.record_order(
@@ -112,7 +116,7 @@ impl Facility {
             from,
             now,
             None,
-            None,
+            before,
             effects,
         );
         self.tell(NotifyReason::Reopened, Some(alarm), Some(&no), now, effects);
@@ -129,7 +133,7 @@ impl Facility {
         self.join(&mut order, alarm);
         // Work that was called done is not: the fault is back.
         if matches!(from, WorkOrderStatus::Completed | WorkOrderStatus::Verified) {
-            order.status = if order.repair.remedy.is_some() {
+            order.status = if order.repair.remedy.is_some() && order.assignee.is_some() {
                 WorkOrderStatus::InProgress
             } else {
                 start(order.assignee.as_deref())
@@ -207,12 +211,20 @@ impl Facility {
             .any(|alarm| alarm.active && !alarm.latched && !alarm.out_of_service)
     }
 
+    /// Whether an alarm of these that still stands is one of life safety.
+    pub(super) fn endangers_life(&self, alarms: &[AlarmId]) -> bool {
+        let open = alarms.iter().filter_map(|id| self.alarms.get(id));
+        open.filter(|alarm| alarm.active && !alarm.latched)
+            .any(|alarm| self.model.rule(alarm.rule).rule.life_safety)
+    }
+
     pub(super) fn escalate(&mut self, no: &WorkOrderNumber, now: Timestamp, effects: &mut Effects) {
-        let Some(order) = self.orders.get(no).cloned() else {
+        let Some(mut order) = self.orders.get(no).cloned() else {
             return;
         };
         let from = order.status;
         if matches!(from, WorkOrderStatus::Approved | WorkOrderStatus::Assigned) {
+            order.escalate_at = None;
             self.record_order(
                 order,
                 WorkOrderChange::Escalated,
@@ -232,16 +244,8 @@ impl Facility {
         self.families.retain(|_, known| known != no);
     }
 
-    fn watch(&mut self, no: &WorkOrderNumber, now: Timestamp) {
-        let after = self.model.policy.escalate_after;
-        if after > Duration::ZERO {
-            self.deadlines
-                .set(Deadline::Escalate(no.clone()), now + after);
-        }
-    }
-
     /// Takes an order from the journal into memory.
-    pub(super) fn remember(&mut self, order: WorkOrder, now: Timestamp) {
+    pub(super) fn remember(&mut self, order: WorkOrder) {
         let no = order.no.clone();
         // An order that was dropped takes no repeats, before a restart or after it.
         let takes_repeats = !order.status.is_over() || order.status == WorkOrderStatus::Closed;
@@ -257,11 +261,8 @@ impl Facility {
                 Deadline::Forget(no.clone()),
                 closed + self.model.policy.reopen_window,
             );
-        } else if matches!(
-            order.status,
-            WorkOrderStatus::Approved | WorkOrderStatus::Assigned
-        ) {
-            self.watch(&no, now);
+        } else if let Some(at) = order.escalate_at {
+            self.deadlines.set(Deadline::Escalate(no.clone()), at);
         }
         self.orders.insert(no, order);
     }
@@ -285,6 +286,25 @@ impl Facility {
         next
     }
 
+    /// An order that waits for somebody to take it is told wider when nobody does in time.
+    fn watch(&mut self, order: &mut WorkOrder, anew: bool, now: Timestamp) {
+        let after = self.model.policy.escalate_after;
+        let waits = matches!(
+            order.status,
+            WorkOrderStatus::Approved | WorkOrderStatus::Assigned
+        );
+        if !waits {
+            order.escalate_at = None;
+        } else if anew && after > Duration::ZERO {
+            order.escalate_at = Some(now + after);
+        }
+        let key = Deadline::Escalate(order.no.clone());
+        match order.escalate_at {
+            Some(at) => self.deadlines.set(key, at),
+            None => self.deadlines.clear(&key),
+        }
+    }
+
     /// Puts an event into the effects and keeps the order as it is after it.
     #[expect(clippy::too_many_arguments, reason = "they are the columns of one row")]
     pub(super) fn record_order(
@@ -303,7 +323,6 @@ impl Facility {
         if order.status.is_over() && !from.is_over() {
             order.closed_at = Some(at);
             let window = self.model.policy.reopen_window;
-            self.deadlines.clear(&Deadline::Escalate(no.clone()));
             self.deadlines
                 .set(Deadline::Forget(no.clone()), at + window);
             if order.status != WorkOrderStatus::Closed {
@@ -311,11 +330,8 @@ impl Facility {
             }
         }
         let to = order.status;
-        let waits = matches!(to, WorkOrderStatus::Approved | WorkOrderStatus::Assigned);
         let given = matches!(change, WorkOrderChange::Created | WorkOrderChange::Moved);
-        if waits && (given || from != to) {
-            self.watch(&no, at);
-        }
+        self.watch(&mut order, given || from != to, at);
         self.orders.insert(no, order.clone());
         let event = WorkOrderEvent {
             order,
@@ -395,6 +411,14 @@ impl Facility {
             .on_call(&self.model.asset(alarm.asset).class)
             .map(str::to_owned)
     }
+}
+
+/// What was found and done, in one text; `None` when nothing was said.
+fn told(repair: &Repair) -> Option<String> {
+    let labor = repair.labor_minutes.map(|minutes| format!("{minutes} min"));
+    let said = [&repair.problem, &repair.cause, &repair.remedy, &labor];
+    let said: Vec<&str> = said.into_iter().flatten().map(String::as_str).collect();
+    (!said.is_empty()).then(|| said.join("\n"))
 }
 
 /// A fault order needs no review: its rule was the review.

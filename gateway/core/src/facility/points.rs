@@ -154,21 +154,25 @@ impl Facility {
         (silent, next)
     }
 
-    /// The clock was set back: everything that waits, waits as long as it would have.
-    pub(super) fn clock_set_back(&mut self, by: Duration) {
-        self.deadlines.earlier(by);
+    /// The clock was set: everything that waits, waits as long as it would have. When it was set
+    /// forward, what stands in the records with a time of day — the end of a shelving, of a window,
+    /// of the patience with an order — keeps that time.
+    pub(super) fn clock_set(&mut self, by: Duration) {
+        self.deadlines.shift(by);
         for heard in self.heard.iter_mut().flatten().chain(&mut self.point_heard) {
-            *heard = *heard - by;
+            *heard = *heard + by;
         }
-        for state in &mut self.points {
-            state.at = state.at.map(|at| at - by);
+        if by < Duration::ZERO {
+            for state in &mut self.points {
+                state.at = state.at.map(|at| at + by);
+            }
         }
         for rule in &mut self.rules {
             if let Some(pending) = &mut rule.pending {
-                pending.since = pending.since - by;
-                pending.paused = pending.paused.map(|paused| paused - by);
+                pending.since = pending.since + by;
+                pending.paused = pending.paused.map(|paused| paused + by);
             }
-            rule.memory = crate::alarm::rule::RateMemory::default();
+            rule.memory.clear();
         }
     }
 

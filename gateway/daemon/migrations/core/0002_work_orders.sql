@@ -1,4 +1,5 @@
--- Parts that repairs took, and what is known of photos; the photos themselves are files beside core.db.
+-- Parts that repairs took, what is known of photos (they themselves are files beside core.db), and
+-- how long the patience with an order lasts.
 
 create table work_order_part (
     work_order integer not null references work_order (id),
@@ -28,3 +29,7 @@ create table work_order_photo (
     at integer not null,
     primary key (work_order, id)
 );
+
+-- When more people are told that nobody took it; null when they were, or need not be.
+alter table work_order add column escalate_at integer;
+update work_order set escalate_at = created_at where status in ('approved', 'assigned');

@@ -216,6 +216,7 @@ pub(super) fn order_row(model: &Model, row: &AnyRow) -> Result<OrderRow, Journal
         close: read.parsed("close_policy", close_policy)?,
         created_at: read.at("created_at")?,
         due_at: read.maybe_at("due_at")?,
+        escalate_at: read.maybe_at("escalate_at")?,
         recovered_at: read.maybe_at("recovered_at")?,
         closed_at: read.maybe_at("closed_at")?,
         repair: Repair {

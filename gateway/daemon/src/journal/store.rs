@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The tables, one file a version; the first is version 1.
 const MIGRATIONS: [&str; 2] = [
     include_str!("../../migrations/core/0001_records.sql"),
-    include_str!("../../migrations/core/0002_repair_record.sql"),
+    include_str!("../../migrations/core/0002_work_orders.sql"),
 ];
 /// The newest version that this program knows.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -27,14 +27,14 @@ const WORK_ORDER: Table = Table {
     name: "work_order",
     columns: "id, no, kind, status, priority, asset, rule, title_zh, title_en, fault_family, \
         alarms, occurrences, assignee, reported_by, close_policy, created_at, due_at, \
-        recovered_at, closed_at, problem, cause, remedy, labor_minutes, version",
+        escalate_at, recovered_at, closed_at, problem, cause, remedy, labor_minutes, version",
     // A rule that is no longer configured is not known here, but was when the order was made.
     conflict: "on conflict (id) do update set status = excluded.status, \
         priority = excluded.priority, rule = coalesce(excluded.rule, work_order.rule), \
         title_zh = excluded.title_zh, title_en = excluded.title_en, alarms = excluded.alarms, \
         occurrences = excluded.occurrences, assignee = excluded.assignee, \
         close_policy = excluded.close_policy, due_at = excluded.due_at, \
-        recovered_at = excluded.recovered_at, closed_at = excluded.closed_at, \
+        escalate_at = excluded.escalate_at, recovered_at = excluded.recovered_at, closed_at = excluded.closed_at, \
         problem = excluded.problem, cause = excluded.cause, remedy = excluded.remedy, \
         labor_minutes = excluded.labor_minutes, version = excluded.version",
 };
@@ -252,6 +252,7 @@ impl Journal {
             close_code(order.close).into(),
             order.created_at.into(),
             order.due_at.into(),
+            order.escalate_at.into(),
             order.recovered_at.into(),
             order.closed_at.into(),
             (&order.repair.problem).into(),

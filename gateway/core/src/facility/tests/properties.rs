@@ -6,7 +6,7 @@ use crate::facility::{Command, Effect, Effects, Facility, Input, MoveWorkOrder};
 use crate::model::{AssetId, LinkState, PointId};
 use crate::point::{Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::time::Duration;
-use crate::work_order::{Repair, WorkOrderKind, WorkOrderStatus};
+use crate::work_order::{Repair, WorkOrderChange, WorkOrderKind, WorkOrderStatus, moves_from};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -130,6 +130,34 @@ fn check_trust(facility: &Facility, step: &Step, effects: &Effects) {
     }
 }
 
+/// People move orders only as the table says, and nothing else moves one that somebody has taken.
+fn check_moves(effects: &Effects) {
+    for effect in &effects.records {
+        let Effect::WorkOrder(one) = effect else {
+            continue;
+        };
+        let in_table = moves_from(one.from).any(|row| row.to == one.to);
+        match one.change {
+            WorkOrderChange::Moved => assert!(in_table, "{one:?}"),
+            WorkOrderChange::Reopened => assert!(one.from.is_over() && !one.to.is_over()),
+            _ if one.from == one.to => {}
+            _ => assert!(
+                matches!(
+                    one.from,
+                    WorkOrderStatus::Approved
+                        | WorkOrderStatus::Assigned
+                        | WorkOrderStatus::Completed
+                        | WorkOrderStatus::Verified
+                ),
+                "{one:?}"
+            ),
+        }
+        if one.to == WorkOrderStatus::InProgress {
+            assert!(one.order.assignee.is_some(), "nobody works on it: {one:?}");
+        }
+    }
+}
+
 /// One open corrective order for a family of an asset, and every open alarm that wants one has it.
 fn check_orders(facility: &Facility) {
     let mut families = BTreeSet::new();
@@ -184,6 +212,7 @@ proptest! {
             prop_assert!(effects.records.is_empty() || facility.sequence() > before);
             check_trust(&facility, &step, &effects);
             check_orders(&facility);
+            check_moves(&effects);
         }
         let restored = restart_knowing(Vec::new(), &facility, now);
         let (old, new) = (facility.snapshot(now), restored.snapshot(now));

@@ -98,7 +98,11 @@ fn step(facility: &mut Facility, line: &str, effects: &mut Effects) -> Option<St
     }
     let input = match verb {
         "tick" => Input::Tick,
-        "back" => Input::ClockSetBack(Duration::parse(words[0]).unwrap()),
+        "back" => {
+            let by = Duration::parse(words[0]).unwrap();
+            Input::ClockSet(Duration::from_millis(-by.millis()))
+        }
+        "forward" => Input::ClockSet(Duration::parse(words[0]).unwrap()),
         "link" => Input::Link {
             asset: facility.model().asset_by_code(words[0]).unwrap(),
             state: if words[1] == "up" {

@@ -65,7 +65,7 @@ fn link(asset: u32, state: LinkState) -> Input {
 fn batch(meaning: &Meaning) -> &SampleBatch {
     let batches = meaning.inputs.iter().filter_map(|input| match input {
         Input::Samples(batch) => Some(batch),
-        Input::Link { .. } | Input::ClockSetBack(_) | Input::Command(_) | Input::Tick => None,
+        Input::Link { .. } | Input::ClockSet(_) | Input::Command(_) | Input::Tick => None,
     });
     let [batch] = batches.collect::<Vec<_>>()[..] else {
         panic!("{meaning:?}");
