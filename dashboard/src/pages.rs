@@ -16,13 +16,13 @@ mod sign_in;
 mod tests;
 mod words;
 
-use crate::Shared;
 use crate::auth::Asked;
 use crate::error::ApiError;
 use crate::ports::App;
+use crate::{Shared, UPLOAD_LIMIT};
 use askama::Template;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
@@ -57,6 +57,16 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/work-orders/{no}", get(orders::detail))
         .route("/work-orders/{no}/move", post(orders::transition))
         .route("/work-orders/{no}/comment", post(orders::comment))
+        .route("/work-orders/{no}/parts", post(orders::add_part))
+        .route("/work-orders/{no}/parts/remove", post(orders::remove_part))
+        .route(
+            "/work-orders/{no}/photos",
+            post(orders::add_photos).layer(DefaultBodyLimit::max(UPLOAD_LIMIT)),
+        )
+        .route(
+            "/work-orders/{no}/photos/remove",
+            post(orders::remove_photo),
+        )
         .layer(middleware::from_fn(remember_theme))
 }
 

@@ -76,6 +76,42 @@ async function sign_in(context, lang) {
   return page;
 }
 
+/** A photo as large as a phone's, drawn by the browser. */
+async function photo(page) {
+  const encoded = await page.evaluate(() => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 4000, height: 3000 });
+    const pen = canvas.getContext("2d");
+    for (let stripe = 0; stripe < 400; stripe++) {
+      pen.fillStyle = `hsl(${stripe * 7} 40% ${30 + (stripe % 40)}%)`;
+      pen.fillRect(stripe * 10, 0, 10, 3000);
+    }
+    return canvas.toDataURL("image/jpeg", 0.98).split(",")[1];
+  });
+  return { name: "../IMG 0001.jpg", mimeType: "image/jpeg", buffer: Buffer.from(encoded, "base64") };
+}
+
+/** Writes down a part and adds a photo, as somebody with a phone does. */
+async function record(hand, no, lang) {
+  const large = await photo(hand);
+  await hand.locator("form:has([name=stage][value=after]) input[type=file]").setInputFiles(large);
+  const [kept] = await until("the photo", async () => {
+    const photos = (await api(`/work-orders/${no}/photos`)).items;
+    return photos.length ? photos : null;
+  });
+  assert.ok(kept.size < large.buffer.length, "it was made small before it was sent");
+  const shown = hand.locator(".photos img");
+  await shown.scrollIntoViewIfNeeded({ timeout: SOON });
+  await until("the photo to be drawn", () => shown.evaluate((img) => img.complete && img.naturalWidth === 1600));
+  await hand.locator("details.add summary").click();
+  await hand.locator("details.add [name=name]").fill(lang === "en" ? "Door lock contact" : "门锁触点");
+  await hand.locator("details.add [name=quantity]").fill("2");
+  await hand.locator("details.add button").click();
+  await hand.locator(".parts li").waitFor({ timeout: SOON });
+  const [part] = (await api(`/work-orders/${no}/parts`)).items;
+  assert.equal(part.quantity, 2);
+  await screenshot(hand, `order-parts-phone-${lang}`);
+}
+
 for (const [lang, asset, words] of [
   ["zh-CN", "A3", { trapped: "困人", closed: "已关闭" }],
   ["en", "A4", { trapped: /trap/i, closed: "Closed" }],
@@ -121,6 +157,7 @@ for (const [lang, asset, words] of [
       await form.waitFor({ timeout: SOON });
       if (next === "assigned") await form.locator("select[name=assignee]").selectOption(said.user);
       if (next === "completed") {
+        await record(hand, order.no, lang);
         await form.locator("[name=cause]").fill(lang === "en" ? "door lock contact" : "门锁触点接触不良");
         await form.locator("[name=remedy]").fill(lang === "en" ? "contact cleaned" : "清洁并调整触点");
         await screenshot(hand, `order-record-phone-${lang}`);

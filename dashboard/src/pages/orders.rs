@@ -4,8 +4,10 @@
 
 mod detail;
 mod form;
+mod record;
 
 pub(super) use detail::Guidance;
+pub(super) use record::{add_part, add_photos, remove_part, remove_photo};
 
 use super::frame::{Frame, Visit};
 use super::items::{OrderItem, is_unassigned};
@@ -155,7 +157,7 @@ fn number(text: &str) -> Result<WorkOrderNumber, ApiError> {
 
 /// A step of an order. What is wrong with it is shown at the fields, and what was written is kept.
 pub(super) async fn transition(
-    mut visit: Visit,
+    visit: Visit,
     Path(no): Path<String>,
     Form(input): Form<MoveInput>,
 ) -> Result<Response, ApiError> {
@@ -172,10 +174,19 @@ pub(super) async fn transition(
     if !keeps_form && error != ApiError::Unavailable {
         return Err(error);
     }
-    let status = error.status();
+    rejected_page(visit, &no.to_string(), Rejected { input, error }).await
+}
+
+/// The order's page again, with what was refused and what was written.
+async fn rejected_page(
+    mut visit: Visit,
+    no: &str,
+    rejected: Rejected,
+) -> Result<Response, ApiError> {
+    let no = number(no)?;
+    let status = rejected.error.status();
     // The page shown again is the order's, not the address that only takes posts.
     visit.look.here = format!("/work-orders/{no}");
-    let rejected = Rejected { input, error };
     let page = detail::OrderPage::new(&visit, &no, Some(rejected)).await?;
     let mut response = render(&page)?;
     *response.status_mut() = status;

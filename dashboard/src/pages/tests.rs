@@ -251,6 +251,78 @@ async fn an_order_goes_from_birth_to_its_end_by_forms_alone() {
 }
 
 #[tokio::test]
+async fn parts_and_photos_are_added_and_taken_out_without_scripts() {
+    let person = Person::new().await;
+    person.fixture.trip();
+    let order = person.order().await;
+    let key = ("idempotency_key", "01890000-0000-7000-8000-000000000007");
+    let part = [
+        key,
+        ("name", "机械密封"),
+        ("quantity", "0.5"),
+        ("unit", "套"),
+        ("sku", "MS-7"),
+    ];
+    for _ in 0..2 {
+        let (status, location, _) = person.post(&format!("{order}/parts"), &part).await;
+        assert_eq!((status, location), (StatusCode::SEE_OTHER, order.clone()));
+    }
+    let wrong = [("name", "油"), ("quantity", "0,5")];
+    let (status, _, page) = person.post(&format!("{order}/parts"), &wrong).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        page.contains("最多三位小数") && page.contains(&order),
+        "said on the order's page"
+    );
+
+    let send = async |photos: &[&[u8]]| {
+        let mut body = Vec::new();
+        let head = "--cut\r\nContent-Disposition: form-data; name=";
+        for (name, value) in [("idempotency_key", key.1), ("stage", "before")] {
+            body.extend(format!("{head}\"{name}\"\r\n\r\n{value}\r\n").bytes());
+        }
+        for photo in photos {
+            body.extend(format!("{head}\"photo\"; filename=\"x\"\r\n\r\n").bytes());
+            body.extend(*photo);
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--cut--\r\n");
+        let mut request = person.request(Method::POST, &format!("{order}/photos"), "zh-CN", &[]);
+        let kind = "multipart/form-data; boundary=cut".parse().unwrap();
+        request.headers_mut().insert("content-type", kind);
+        *request.body_mut() = Body::from(body);
+        person.ask(request).await
+    };
+    let two: [&[u8]; 2] = [b"\xff\xd8\xff one", b"\x89PNG\r\n\x1a\n two"];
+    for _ in 0..2 {
+        assert_eq!(send(&two).await.0, StatusCode::SEE_OTHER);
+    }
+    let (status, _, page) = send(&[b"<svg/>", b"x"]).await;
+    assert_eq!(
+        status,
+        StatusCode::SEE_OTHER,
+        "this very form was carried out: {page}"
+    );
+    let page = person.read(&order, "zh-CN").await;
+    assert_eq!(
+        page.matches("<img src=\"/api/v1/work-orders/").count(),
+        2,
+        "each once"
+    );
+    assert_eq!(page.matches("<b>机械密封</b>").count(), 1);
+    assert!(page.contains("0.5 套") && page.contains("维修前") && !page.contains("sha256:"));
+
+    for (what, id) in [("parts", "2"), ("photos", "3")] {
+        let path = format!("{order}/{what}/remove");
+        let (status, _, page) = person.post(&path, &[("id", id)]).await;
+        assert_eq!(status, StatusCode::SEE_OTHER, "{page}");
+    }
+    let page = person.read(&order, "zh-CN").await;
+    assert_eq!(page.matches("<img src=\"/api/v1/work-orders/").count(), 1);
+    assert!(page.contains("没有登记备件"));
+}
+
+#[tokio::test]
 async fn a_form_sent_twice_is_carried_out_once() {
     let person = Person::new().await;
     person.fixture.trap();

@@ -2,6 +2,7 @@
 
 import { tick } from "./clock";
 import { listen } from "./keys";
+import { listenForPhotos } from "./photos";
 import { refresh, start } from "./refresh";
 import { connect, showLink } from "./stream";
 import { bind, last, onRow } from "./values";
@@ -40,4 +41,5 @@ start(settle);
 settle();
 connect(refresh);
 listen();
+listenForPhotos();
 setInterval(tick, 1000);

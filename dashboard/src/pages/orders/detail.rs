@@ -7,6 +7,7 @@ use super::super::items::{AlarmItem, Due, OrderItem};
 use super::super::picture::Subject;
 use super::super::show::{Reading, When};
 use super::form::{MoveForm, Rejected, moves};
+use super::record::{self, PartView, PhotoForm, PhotoView};
 use crate::error::ApiError;
 use crate::ports::OrderEventRow;
 use askama::Template;
@@ -40,6 +41,10 @@ pub(super) struct OrderPage {
     guidance: Option<Guidance>,
     alarms: Vec<AlarmItem>,
     repair: Vec<(String, String)>,
+    parts: Vec<PartView>,
+    part_key: String,
+    photos: Vec<PhotoView>,
+    photo_forms: Vec<PhotoForm>,
     main: Option<MoveForm>,
     others: Vec<MoveForm>,
     people: Vec<(String, String)>,
@@ -151,12 +156,16 @@ impl OrderPage {
             }),
             alarms: alarms(visit, order).await,
             repair: repair(visit, order),
+            parts: record::parts(order),
+            part_key: uuid::Uuid::new_v4().to_string(),
+            photos: record::photos(visit, order),
+            photo_forms: record::photo_forms(visit),
             main,
             others,
             people: people
                 .map(|(user, _)| (user.clone(), visit.person(user)))
                 .collect(),
-            problem: rejected.map(|one| one.error.detail(words.0)),
+            problem: rejected.map(|one| one.said(words)),
             events: events.iter().rev().map(|one| line(visit, one)).collect(),
             comment_key: uuid::Uuid::new_v4().to_string(),
             o: item,
@@ -266,7 +275,12 @@ fn line(visit: &Visit, event: &OrderEventRow) -> EventLine {
             .as_deref()
             .map_or_else(|| words.t("order.gateway"), |by| visit.person(by)),
         what,
-        note: event.note.clone().unwrap_or_default(),
+        // The hash of a photo is for proof, not for reading.
+        note: event
+            .note
+            .clone()
+            .filter(|note| !note.starts_with("sha256:"))
+            .unwrap_or_default(),
         recorded: event.recorded_at.map(|at| visit.times.when(at)),
     }
 }

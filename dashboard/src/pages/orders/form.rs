@@ -37,6 +37,18 @@ pub(super) struct Rejected {
     pub(super) error: ApiError,
 }
 
+impl Rejected {
+    /// What was wrong, in one text; the faults of a step's fields stand beside them.
+    pub(super) fn said(&self, words: Words) -> String {
+        let errors = self.error.errors();
+        if errors.is_empty() || !self.input.to.is_empty() {
+            return self.error.detail(words.0);
+        }
+        let messages = errors.iter().map(|one| one.message.get(words.0));
+        messages.collect::<Vec<_>>().join(" · ")
+    }
+}
+
 impl MoveInput {
     /// The command; refused when a field cannot be read.
     pub(super) fn command(&self, no: &WorkOrderNumber, by: &str) -> Result<Command, ApiError> {

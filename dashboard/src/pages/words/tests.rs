@@ -68,7 +68,7 @@ fn both_languages_have_the_same_keys_and_the_same_blanks() {
 }
 
 /// Groups whose keys are codes of core, looked up by `code`.
-const GROUPS: [&str; 13] = [
+const GROUPS: [&str; 14] = [
     "alarm_change.",
     "asset_state.",
     "class.",
@@ -77,6 +77,7 @@ const GROUPS: [&str; 13] = [
     "move.",
     "order_change.",
     "panel.",
+    "photo.",
     "priority.",
     "quality.",
     "reason.",
@@ -118,7 +119,7 @@ fn every_key_used_exists_and_no_key_is_left_over() {
 
 #[test]
 fn every_code_of_core_has_a_word() {
-    use zhiban_core::work_order::{WorkOrderChange, WorkOrderKind};
+    use zhiban_core::work_order::{PhotoStage, WorkOrderChange, WorkOrderKind};
     use zhiban_core::{AlarmState, QualityReason, WorkOrderStatus};
     let zh = table("zh-CN.toml");
     let mut codes: Vec<String> = Vec::new();
@@ -147,6 +148,9 @@ fn every_code_of_core_has_a_word() {
             .iter()
             .map(|one| format!("order_change.{}", one.code())),
     );
+    for stage in PhotoStage::ALL {
+        codes.extend(["photo.", "order.photo_"].map(|group| format!("{group}{}", stage.code())));
+    }
     for code in codes {
         assert!(zh.contains_key(&code), "{code}");
     }
