@@ -382,7 +382,7 @@ async fn a_silent_unit_costs_the_others_almost_nothing() {
                     down |= (asset, state) == (AssetId(5), LinkState::Down);
                     assert!(asset == AssetId(5) || state == LinkState::Up, "{asset:?}");
                 }
-                Input::ClockSetBack(_) | Input::Command(_) | Input::Tick => {
+                Input::ClockSet(_) | Input::Command(_) | Input::Tick => {
                     panic!("not of a driver")
                 }
             }

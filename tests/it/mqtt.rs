@@ -372,7 +372,7 @@ async fn large_messages_and_poison_do_not_stop_what_follows() {
         make_durable(delivery.durable);
         let mut batches = delivery.inputs.iter().filter_map(|input| match input {
             Input::Samples(batch) => number(batch),
-            Input::Link { .. } | Input::ClockSetBack(_) | Input::Command(_) | Input::Tick => None,
+            Input::Link { .. } | Input::ClockSet(_) | Input::Command(_) | Input::Tick => None,
         });
         if batches.next_back() == Some(5) {
             break;
@@ -431,7 +431,7 @@ async fn a_kept_message_is_marked_and_an_offline_device_is_down() {
                 assert_eq!(number(&batch), Some(1));
                 kept = true;
             }
-            Input::ClockSetBack(_) | Input::Command(_) | Input::Tick => panic!("not of a driver"),
+            Input::ClockSet(_) | Input::Command(_) | Input::Tick => panic!("not of a driver"),
         }
     }
     publisher.publish("P7/state", "{\"n\": 2}").await;

@@ -137,20 +137,19 @@ fn check_moves(effects: &Effects) {
             continue;
         };
         let in_table = moves_from(one.from).any(|row| row.to == one.to);
-        match one.change {
-            WorkOrderChange::Moved => assert!(in_table, "{one:?}"),
-            WorkOrderChange::Reopened => assert!(one.from.is_over() && !one.to.is_over()),
-            _ if one.from == one.to => {}
-            _ => assert!(
-                matches!(
-                    one.from,
-                    WorkOrderStatus::Approved
-                        | WorkOrderStatus::Assigned
-                        | WorkOrderStatus::Completed
-                        | WorkOrderStatus::Verified
-                ),
-                "{one:?}"
-            ),
+        let nobodys = matches!(
+            one.from,
+            WorkOrderStatus::Approved
+                | WorkOrderStatus::Assigned
+                | WorkOrderStatus::Completed
+                | WorkOrderStatus::Verified
+        );
+        if one.change == WorkOrderChange::Moved {
+            assert!(in_table, "{one:?}");
+        } else if one.change == WorkOrderChange::Reopened {
+            assert!(one.from.is_over() && !one.to.is_over());
+        } else {
+            assert!(one.from == one.to || nobodys, "{one:?}");
         }
         if one.to == WorkOrderStatus::InProgress {
             assert!(one.order.assignee.is_some(), "nobody works on it: {one:?}");

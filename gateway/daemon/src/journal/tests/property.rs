@@ -146,16 +146,18 @@ fn an_edit(order: &WorkOrder, number: usize) -> Command {
         }),
         _ => RecordEdit::AddPart(NewPart {
             name: "门滚轮".to_owned(),
-            sku: (number % 2 == 0).then(|| "K-771".to_owned()),
+            sku: number.is_multiple_of(2).then(|| "K-771".to_owned()),
             quantity: Quantity::from_thousandths(500).unwrap(),
-            unit: (number % 3 == 0).then(|| "m".to_owned()),
+            unit: number.is_multiple_of(3).then(|| "m".to_owned()),
         }),
     };
     Command::EditRecord {
         no: order.no.clone(),
         by: "wang".to_owned(),
         edit,
-        recorded_at: (number % 5 == 0).then(|| super::building::minutes(1)),
+        recorded_at: number
+            .is_multiple_of(5)
+            .then(|| super::building::minutes(1)),
     }
 }
 
