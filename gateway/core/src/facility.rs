@@ -305,8 +305,9 @@ pub struct Facility {
     last_work_order: Option<WorkOrderNumber>,
     /// Counts every change people can see.
     sequence: u64,
-    /// What the start itself brought; taken by the first input.
-    begun: Effects,
+    /// Points known from before the start: judged with the first input, because what they raise
+    /// must be durable before anybody sees it.
+    recalled: Vec<PointId>,
 }
 
 /// What a rule bound to an asset remembers between samples.
@@ -372,7 +373,7 @@ impl Facility {
             last_alarm: records.last_alarm,
             last_work_order: records.last_work_order.clone(),
             sequence: 0,
-            begun: Effects::default(),
+            recalled: Vec::new(),
             model,
         };
         facility.recall(records, now);
@@ -402,13 +403,12 @@ impl Facility {
         for order in records.work_orders {
             self.remember(order);
         }
-        self.recall_points(records.points, now);
+        self.recall_points(records.points);
     }
 
     /// What was known before is not sure any more: it may raise, and clears nothing. A fault whose
     /// delay was running when the gateway ended begins its delay anew.
-    fn recall_points(&mut self, points: Vec<(PointId, Value, Timestamp)>, now: Timestamp) {
-        let mut known = Vec::new();
+    fn recall_points(&mut self, points: Vec<(PointId, Value, Timestamp)>) {
         for (point, value, at) in points {
             if !self.model.asset(self.model.point(point).asset).disabled {
                 let quality = Quality::Uncertain(QualityReason::Late);
@@ -417,14 +417,9 @@ impl Facility {
                     quality,
                     at: Some(at),
                 };
-                known.push(point);
+                self.recalled.push(point);
             }
         }
-        let mut effects = Effects::default();
-        for point in known {
-            self.judge_point(point, now, &mut effects);
-        }
-        self.begun = effects;
     }
 
     /// Takes one input, and everything that became due, through accept, judge, act and tell.
@@ -436,7 +431,9 @@ impl Facility {
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
-        effects.records.append(&mut self.begun.records);
+        for point in std::mem::take(&mut self.recalled) {
+            self.judge_point(point, now, effects);
+        }
         if let Input::ClockSet(by) = input {
             // Before anything is found to be due by the new time.
             self.clock_set(by);

@@ -175,6 +175,9 @@ impl Engine {
 
     /// Works until stopped; then takes what still waits in the queue, once.
     pub async fn run(mut self, mut queue: mpsc::Receiver<Message>, stop: CancellationToken) {
+        // What is known from before the start is judged now, not when a device happens to speak.
+        let begin = Message::Inputs(vec![Input::Tick]);
+        self.take_turn(Some(begin), &mut queue).await;
         loop {
             let first = tokio::select! {
                 biased;

@@ -91,13 +91,13 @@ fn step(facility: &mut Facility, line: &str, effects: &mut Effects) -> Option<St
     let words: Vec<&str> = words.collect();
     if verb == "restart" {
         *facility = restart(facility, now);
-        return None;
     }
     if verb == "show" {
         return Some(show(facility, words[0], now));
     }
     let input = match verb {
-        "tick" => Input::Tick,
+        // A start looks at the time at once, as the engine does.
+        "tick" | "restart" => Input::Tick,
         "back" => {
             let by = Duration::parse(words[0]).unwrap();
             Input::ClockSet(Duration::from_millis(-by.millis()))
