@@ -30,12 +30,18 @@ use axum::routing::{get, post};
 use cookie::{Cookie, SameSite};
 use frame::{Look, Theme};
 use words::Words;
+use zhiban_core::{Language, WorkOrderStatus};
 
 /// The cookie that keeps the chosen theme.
 const THEME_COOKIE: &str = "zhiban_theme";
 
 /// The name of Chinese in Chinese; the switch shows it on every page, whatever its language.
 pub(crate) const CHINESE: &str = "中文";
+
+/// What people call the status of an order.
+pub(crate) fn status(status: WorkOrderStatus, language: Language) -> String {
+    Words(language).code("status", status.code())
+}
 
 /// Every page.
 pub(crate) fn router() -> Router<Shared> {

@@ -5,7 +5,7 @@
 use super::ApiError;
 use axum::http::StatusCode;
 use zhiban_core::work_order::MOST;
-use zhiban_core::{Refusal, Text};
+use zhiban_core::{Language, Refusal, Text};
 
 /// The HTTP status of a refusal.
 pub(super) fn refusal_status(refusal: &Refusal) -> StatusCode {
@@ -253,14 +253,18 @@ fn refusal_detail(refusal: &Refusal) -> Text {
             "请补全标出的各项。".to_owned(),
             "Fill in each field that is listed.".to_owned(),
         ),
-        Refusal::NotAllowed { from, to } => (
-            format!("工单不能从 {} 变为 {}。", from.code(), to.code()),
-            format!(
-                "A work order cannot go from {} to {}.",
-                from.code(),
-                to.code()
-            ),
-        ),
+        Refusal::NotAllowed { from, to } => {
+            let word = |status, language| crate::pages::status(status, language);
+            let (zh, en) = (Language::ZhCn, Language::En);
+            (
+                format!("工单不能从“{}”变为“{}”。", word(*from, zh), word(*to, zh)),
+                format!(
+                    "A work order cannot go from \"{}\" to \"{}\".",
+                    word(*from, en),
+                    word(*to, en)
+                ),
+            )
+        }
         Refusal::FaultStands => (
             "设备尚未报告恢复正常，工单不能结束。".to_owned(),
             "The machine has not reported normal, so the order cannot end.".to_owned(),

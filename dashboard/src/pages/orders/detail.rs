@@ -25,7 +25,6 @@ pub(super) struct OrderPage {
     f: Frame,
     o: OrderItem,
     kind: String,
-    family: String,
     source: String,
     version: u32,
     due: Option<Due>,
@@ -133,7 +132,6 @@ impl OrderPage {
         Ok(Self {
             f: visit.frame("orders"),
             kind: words.code("kind", order.kind.code()),
-            family: order.fault_family.clone(),
             source: order.reported_by.as_deref().map_or_else(
                 || words.t("order.raised_by"),
                 |by| words.with("order.reported_by", &[("name", &visit.person(by))]),
