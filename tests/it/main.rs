@@ -20,3 +20,4 @@ mod refusals;
 mod support;
 mod support_works;
 mod tidy;
+mod tls;

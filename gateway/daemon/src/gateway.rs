@@ -81,10 +81,11 @@ impl Gateway {
     /// Starts every part.
     ///
     /// # Errors
-    /// The address, the record store or a secret cannot be had. A device, a broker or InfluxDB that
+    /// The address, the certificate, the record store or a secret cannot be had. A device, a broker or InfluxDB that
     /// is not there is no error: it is waited for.
     pub async fn start(loaded: Loaded) -> Result<Self> {
         install_crypto();
+        let encryption = server::encryption(&loaded.config.http)?;
         let listener = server::listen(loaded.config.http.listen)?;
         let address = listener.local_addr()?;
         let (journal, records) = open_journal(&loaded).await?;
@@ -122,6 +123,7 @@ impl Gateway {
         engine
             .tasks
             .spawn(Engine::new(parts).run(queue, engine.stop.clone()));
+        let photos = open_photos(&loaded)?;
         start_drivers(&loaded, &handle, &drivers)?;
 
         let accounts = Arc::new(Accounts::new(journal.store().clone()));
@@ -131,14 +133,15 @@ impl Gateway {
             live,
             history: Arc::new(series),
             archive: journal.clone(),
-            photos: Arc::new(open_photos(&loaded)?),
+            photos: Arc::new(photos),
             accounts: accounts.clone(),
             health: board.clone(),
             stop: drivers.stop.clone(),
             now: self::now,
         });
         let stop = drivers.stop.clone();
-        server::serve(listener, &loaded.config.http, router, &rest.tasks, stop).await?;
+        let http = &loaded.config.http;
+        server::serve(listener, encryption, http, router, &rest.tasks, stop)?;
         rest.tasks
             .spawn(watchdog::run(pulse, board, health, rest.stop.clone()));
         rest.tasks.spawn({

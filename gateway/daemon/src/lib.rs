@@ -16,4 +16,5 @@ pub mod journal;
 pub mod outbox;
 pub mod photos;
 mod server;
+mod tls;
 pub mod watchdog;

@@ -7,12 +7,14 @@ use axum::Router;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum_server::tls_rustls::RustlsConfig;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zhiban_dashboard::OverTls;
 
 use crate::config::HttpConfig;
+use crate::tls;
 
 /// How long requests under way may take when the gateway stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -31,12 +33,27 @@ pub(crate) fn listen(address: SocketAddr) -> Result<std::net::TcpListener> {
     Ok(listener)
 }
 
+/// Reads certificate and key, so that a wrong one is known before anything starts; `None` serves
+/// plain HTTP.
+///
+/// # Errors
+/// One of them is of no use; the text says which and what to do.
+pub(crate) fn encryption(config: &HttpConfig) -> Result<Option<RustlsConfig>> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    let chain = tls::certificates(&tls.cert_file)?;
+    let server = tls::server(chain, tls::private_key(&tls.key_file)?)?;
+    Ok(Some(RustlsConfig::from_config(Arc::new(server))))
+}
+
 /// Serves until stopped.
 ///
 /// # Errors
-/// Certificate or key cannot be read.
-pub(crate) async fn serve(
+/// The socket is of no use.
+pub(crate) fn serve(
     listener: std::net::TcpListener,
+    encryption: Option<RustlsConfig>,
     config: &HttpConfig,
     router: Router,
     tracker: &TaskTracker,
@@ -51,14 +68,9 @@ pub(crate) async fn serve(
             handle.graceful_shutdown(Some(GRACE));
         }
     });
-    if let Some(tls) = &config.tls {
+    if let Some(encryption) = encryption {
         let service = service(router.layer(axum::Extension(OverTls)));
-        let certificates = RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await;
-        let certificates = certificates.with_context(|| {
-            let (cert, key) = (tls.cert_file.display(), tls.key_file.display());
-            format!("cannot use certificate {cert} and key {key}: both must be PEM files")
-        })?;
-        let mut server = axum_server::from_tcp_rustls(listener, certificates)?
+        let mut server = axum_server::from_tcp_rustls(listener, encryption)?
             .handle(handle)
             .http1_only();
         server
