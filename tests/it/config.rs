@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use zhiban::config::{Config, Fault, schema};
 
 use crate::support::zhiban::run;
+use crate::tls::pem;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -74,11 +75,11 @@ fn with_every_option() -> (TempDir, String) {
         "secrets/mqtt-password",
         "secrets/smtp-password",
         "secrets/webhook",
-        "tls/cert.pem",
-        "tls/key.pem",
-        "tls/ca.pem",
     ] {
         std::fs::write(folder.path().join(name), "content\n").unwrap();
+    }
+    for name in ["cert.pem", "key.pem", "ca.pem"] {
+        std::fs::copy(pem(name), folder.path().join("tls").join(name)).unwrap();
     }
     let is_option = |line: &&str| {
         let rest = line.strip_prefix('#').unwrap_or_default();
@@ -219,6 +220,38 @@ fn own_profiles_and_rules_go_before_those_that_come_along() {
     assert!(loaded.model.rule_by_name(tank, "frost").is_none());
     let device = loaded.devices["broker"].last().unwrap();
     assert_eq!(device.profile.title.zh, "我的水箱");
+}
+
+#[test]
+fn two_assets_are_never_one_device_with_fixed_topics() {
+    let folder = TempDir::new().unwrap();
+    let profile = text("config/profiles/tank/virtual-tank.toml");
+    let fixed = profile
+        .replace("{topic}", "roof/tank")
+        .replace("id = \"virtual-tank\"", "id = \"fixed\"");
+    std::fs::create_dir_all(folder.path().join("profiles/tank")).unwrap();
+    std::fs::write(folder.path().join("profiles/tank/fixed.toml"), fixed).unwrap();
+    let asset = |code: &str, topic: &str| {
+        format!(
+            "[[asset]]\ncode = \"{code}\"\nname = {{ zh = \"甲\", en = \"A\" }}\nprofile = \"fixed\"\nlink = \"broker\"\n{topic}"
+        )
+    };
+    let site = "[site]\ncode = \"test\"\nname = { zh = \"甲\", en = \"A\" }\n\
+                [link.broker]\nmqtt = { host = \"b\" }\n";
+    let file = folder.path().join("gateway.toml");
+    let one = format!("{site}{}", asset("TK1", ""));
+    let loaded = Config::parse(&file, &one);
+    loaded.unwrap_or_else(|faults| panic!("{}", print(&faults)));
+    let two = format!("{one}{}", asset("TK2", "topic = \"roof/2\"\n"));
+    let found = print(&Config::parse(&file, &two).unwrap_err());
+    assert!(
+        found.contains("gateway.toml:14:1: profile \"fixed\" has fixed topics, so this would be the same device as asset \"TK1\"; write {topic}"),
+        "{found}"
+    );
+    assert!(
+        found.contains("gateway.toml:16:1: no topic of profile \"fixed\" has {topic} in it; take"),
+        "{found}"
+    );
 }
 
 #[test]

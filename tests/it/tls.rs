@@ -59,3 +59,25 @@ async fn a_browser_and_a_health_check_get_the_page_over_tls() {
     assert!(proxied.status.success(), "through a proxy: {proxied:?}");
     assert!(gateway.stop().await.success());
 }
+
+#[test]
+fn a_certificate_of_no_use_is_refused_before_anything_is_made() {
+    let cases = [
+        ("key.pem", "key.pem", "holds no certificate"),
+        ("cert.pem", "ca.pem", "holds no private key"),
+        ("stranger.pem", "key.pem", "of no use together"),
+        ("missing.pem", "key.pem", "missing.pem cannot be read"),
+    ];
+    for (cert, key, said) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, _) = configuration(folder.path(), &pem(cert), &pem(key));
+        for command in ["check", "run"] {
+            let refused = run(&[command, "--config", file.to_str().unwrap()]);
+            let stderr = String::from_utf8(refused.stderr).unwrap();
+            assert_eq!(refused.status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains(said), "{command}: {stderr}");
+            assert!(stderr.contains("gateway.toml:6:"), "{command}: {stderr}");
+        }
+        assert!(!folder.path().join("data").exists(), "nothing is made");
+    }
+}

@@ -3,8 +3,8 @@
 //! A channel sends what the outbox gives it, once a call; retries are the outbox's. No secret
 //! and no address with a secret in it ever appears in an error.
 
-mod email;
-mod webhook;
+pub(crate) mod email;
+pub(crate) mod webhook;
 
 pub use email::{Email, EmailOptions};
 pub(crate) use webhook::LONGEST_RETRY_AFTER;

@@ -60,6 +60,11 @@ enum Settled {
     Refused,
 }
 
+/// Whether what is said to this server can be heard on a network.
+pub(crate) fn is_in_the_open(host: &str, tls: EmailTls) -> bool {
+    tls == EmailTls::None && !["localhost", "127.0.0.1", "::1"].contains(&host)
+}
+
 impl Email {
     /// A channel that has sent nothing yet.
     ///
@@ -71,8 +76,7 @@ impl Email {
         if to.is_empty() {
             return Err("to is empty; name who receives the mail".to_owned());
         }
-        let local = ["localhost", "127.0.0.1", "::1"].contains(&options.host.as_str());
-        if options.tls == EmailTls::None && options.credentials.is_some() && !local {
+        if options.credentials.is_some() && is_in_the_open(&options.host, options.tls) {
             let what = "the password would travel unencrypted; set tls to implicit or starttls";
             return Err(what.to_owned());
         }

@@ -34,14 +34,19 @@ pub struct Webhook {
     secret: Option<SecretString>,
 }
 
+/// The address, if it is one of the web.
+pub(crate) fn address(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok();
+    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
 impl Webhook {
     /// A webhook that has sent nothing yet.
     ///
     /// # Errors
     /// In words: the address is no HTTP address, or there is no TLS on this system.
     pub fn new(options: WebhookOptions) -> Result<Self, String> {
-        let url = Url::parse(&options.url).ok();
-        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let url = address(&options.url);
         let url = url.ok_or("url is not an HTTP address; write https://host/path")?;
         super::install_tls();
         let client = reqwest::Client::builder()

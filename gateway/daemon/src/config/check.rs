@@ -11,6 +11,7 @@ use super::Config;
 use super::fault::{Fault, Severity};
 use super::library::Library;
 use super::source::Document;
+use crate::channels::webhook;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use zhiban_core::Duration;
@@ -29,7 +30,7 @@ pub(super) fn check(
     site(config, &mut at);
     edges::http(config, &mut at);
     edges::storage(config, &mut at);
-    edges::influxdb(config, &mut at);
+    edges::influx(config, &mut at);
     edges::links(config, &mut at);
     assets::locations(config, &mut at);
     assets::assets(config, library, &mut at);
@@ -127,6 +128,10 @@ fn url(key: &str, url: &str, at: &mut Place<'_, '_>) {
     if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
         let what = format!("\"{url}\" is not an address of the web");
         at.error(key, what, "begin with http:// or https:// and a host");
+    } else if url.contains(char::is_whitespace) || webhook::address(url).is_none() {
+        let what =
+            format!("\"{url}\" can't be opened: a host, a port up to 65535 or the like is wrong");
+        at.error(key, what, "write http://HOST:PORT/PATH without spaces");
     }
 }
 

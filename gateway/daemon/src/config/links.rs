@@ -181,20 +181,28 @@ impl MqttConfig {
             None => None,
             Some(name) => Some((name.clone(), self.password()?)),
         };
-        let usual = if self.tls.is_some() { 8883 } else { 1883 };
         Ok(MqttLink {
             host: self.host.clone(),
-            port: self.port.unwrap_or(usual),
-            client_id: self
-                .client_id
-                .clone()
-                .unwrap_or_else(|| format!("zhiban-{site}")),
+            port: self.port(),
+            client_id: self.client_id(site),
             credentials,
             keep_alive: self.keep_alive,
             tls: self.tls.as_ref().map(|tls| MqttTls {
                 ca_file: tls.ca_file.clone(),
             }),
         })
+    }
+
+    /// The port to use.
+    pub(crate) fn port(&self) -> u16 {
+        let usual = if self.tls.is_some() { 8883 } else { 1883 };
+        self.port.unwrap_or(usual)
+    }
+
+    /// The name that the broker keeps the session under.
+    pub(crate) fn client_id(&self, site: &str) -> String {
+        let own = self.client_id.clone();
+        own.unwrap_or_else(|| format!("zhiban-{site}"))
     }
 
     pub(crate) fn password(&self) -> Result<secrecy::SecretString, SecretError> {

@@ -208,6 +208,14 @@ pub(super) struct Sink {
     complaints: BTreeSet<String>,
 }
 
+/// The address of a server, if it is one: the client crate panics on what is none, and forgets a
+/// path.
+pub(crate) fn address(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let plain = ["http", "https"].contains(&url.scheme()) && ["", "/"].contains(&url.path());
+    plain.then_some(url)
+}
+
 impl Sink {
     /// Prepares the clients; nothing is sent yet.
     pub(super) fn new(
@@ -220,11 +228,7 @@ impl Sink {
         let wrong = || HistoryError::Url {
             url: options.url.clone(),
         };
-        // The client crate panics on what is no address, and forgets a path.
-        let url = Url::parse(&options.url).map_err(|_| wrong())?;
-        if !["http", "https"].contains(&url.scheme()) || !["", "/"].contains(&url.path()) {
-            return Err(wrong());
-        }
+        let url = address(&options.url).ok_or_else(wrong)?;
         let compress = !matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let mut gzip = HeaderMap::new();
         if compress {

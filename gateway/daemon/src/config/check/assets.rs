@@ -32,6 +32,8 @@ struct Taken<'c> {
     codes: BTreeSet<&'c str>,
     units: BTreeMap<(&'c str, u8), &'c str>,
     topics: BTreeMap<(&'c str, &'c str), &'c str>,
+    /// By link and profile, of profiles whose topics are the same for every asset.
+    fixed: BTreeMap<(&'c str, &'c str), &'c str>,
 }
 
 pub(super) fn assets(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
@@ -134,7 +136,7 @@ fn place<'c>(
         let what = format!("profile \"{}\" can't be read by MQTT", asset.profile);
         at.error("link", what, "name a link of the kind the profile is for");
     }
-    topic(asset, profile, taken, at);
+    topic(asset, profile.filter(|one| one.mqtt.is_some()), taken, at);
 }
 
 fn unit<'c>(
@@ -175,8 +177,20 @@ fn topic<'c>(
     taken: &mut Taken<'c>,
     at: &mut Place<'_, '_>,
 ) {
+    if profile.is_some_and(|one| !row_topics(one).any(is_own)) {
+        let described = (asset.link.as_str(), asset.profile.as_str());
+        if let Some(other) = taken.fixed.insert(described, &asset.code) {
+            let what = format!(
+                "profile \"{}\" has fixed topics, so this would be the same device as asset \"{other}\"",
+                asset.profile
+            );
+            let remedy = "write {topic} into the profile's topics, and give each asset its own";
+            at.error("profile", what, remedy);
+        }
+    }
+    let own = profile.map(wants_topic);
     let Some(topic) = asset.topic.as_deref() else {
-        if profile.is_some_and(wants_topic) {
+        if own == Some(true) {
             let what = format!(
                 "asset \"{}\" has no topic, and its profile asks for one",
                 asset.code
@@ -185,6 +199,14 @@ fn topic<'c>(
         }
         return;
     };
+    if own == Some(false) {
+        let what = format!(
+            "no topic of profile \"{}\" has {{topic}} in it",
+            asset.profile
+        );
+        let remedy = "take the topic out, or write {topic} into the profile's topics";
+        at.error("topic", what, remedy);
+    }
     if topic.is_empty() || topic.contains(['#', '+']) {
         let what = format!("\"{topic}\" is not the topic of one asset");
         at.error("topic", what, "write a topic without # and +");
@@ -196,8 +218,20 @@ fn topic<'c>(
 }
 
 fn wants_topic(profile: &Profile) -> bool {
-    let mut rows = profile.points.iter().filter_map(|row| row.mqtt.as_ref());
-    rows.any(|row| row.topic.contains("{topic}"))
+    let settings = profile.mqtt.as_ref();
+    let availability = settings.and_then(|mqtt| mqtt.availability.as_ref());
+    let availability = availability.map(|one| one.topic.as_str());
+    row_topics(profile).chain(availability).any(is_own)
+}
+
+fn row_topics(profile: &Profile) -> impl Iterator<Item = &str> {
+    let rows = profile.points.iter().filter_map(|row| row.mqtt.as_ref());
+    rows.map(|row| row.topic.as_str())
+}
+
+/// Whether a topic of a profile has the asset's own in it.
+fn is_own(topic: &str) -> bool {
+    topic.contains("{topic}")
 }
 
 /// Rules of the class that no asset with this profile can have; said once for each profile.

@@ -1,11 +1,15 @@
 //! Checks of what the gateway meets the world by: HTTP, storage, InfluxDB, links, channels.
 
 use super::{Place, host, instead, span_above_zero, url};
+use crate::channels::email::is_in_the_open;
+use crate::channels::webhook;
 use crate::config::fault::Severity;
 use crate::config::secret::{SecretError, is_exposed};
 use crate::config::{
     ChannelKind, Config, EmailConfig, Library, LinkConfig, MqttConfig, WebhookConfig,
 };
+use crate::history::influxdb;
+use crate::tls::{self, TlsError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -17,8 +21,11 @@ pub(super) fn http(config: &Config, at: &mut Place<'_, '_>) {
         }
         if let Some(tls) = &config.http.tls {
             at.within("tls", |at| {
-                file("cert_file", &tls.cert_file, at);
-                file("key_file", &tls.key_file, at);
+                let chain = usable("cert_file", tls::certificates(&tls.cert_file), at);
+                let key = usable("key_file", tls::private_key(&tls.key_file), at);
+                if let (Some(chain), Some(key)) = (chain, key) {
+                    usable("cert_file", tls::server(chain, key), at);
+                }
                 exposed("key_file", Some(&tls.key_file), at);
             });
         }
@@ -35,12 +42,16 @@ pub(super) fn storage(config: &Config, at: &mut Place<'_, '_>) {
     });
 }
 
-pub(super) fn influxdb(config: &Config, at: &mut Place<'_, '_>) {
+pub(super) fn influx(config: &Config, at: &mut Place<'_, '_>) {
     let Some(influx) = &config.influxdb else {
         return;
     };
     at.within("influxdb", |at| {
         url("url", &influx.url, at);
+        if webhook::address(&influx.url).is_some() && influxdb::address(&influx.url).is_none() {
+            let what = format!("\"{}\" goes on after the host", influx.url);
+            at.error("url", what, "write scheme, host and port alone");
+        }
         for (key, text) in [("org", &influx.org), ("bucket", &influx.bucket)] {
             if text.trim().is_empty() {
                 at.error(key, format!("{key} is empty"), "write its name");
@@ -78,7 +89,8 @@ pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
                 LinkConfig::Mqtt(one) => at.within("mqtt", |at| mqtt(one, at)),
             });
             if let LinkConfig::Mqtt(one) = link {
-                let client = (&one.host, one.port, &one.client_id);
+                let id = one.client_id(&config.site.code);
+                let client = (one.host.to_ascii_lowercase(), one.port(), id);
                 if let Some(other) = clients.insert(client, name) {
                     let what =
                         format!("links \"{other}\" and \"{name}\" are one client to the broker");
@@ -91,7 +103,7 @@ pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
 }
 
 fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {
-    host(&link.host, link.port.unwrap_or(1883), at);
+    host(&link.host, link.port(), at);
     if link.keep_alive.millis() < 1000 {
         at.error(
             "keep_alive",
@@ -121,7 +133,9 @@ fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {
         );
     }
     if let Some(ca) = link.tls.as_ref().and_then(|tls| tls.ca_file.as_ref()) {
-        at.within("tls", |at| file("ca_file", ca, at));
+        at.within("tls", |at| {
+            drop(usable("ca_file", tls::authorities(ca), at))
+        });
     }
 }
 
@@ -145,7 +159,7 @@ pub(super) fn channels(config: &Config, at: &mut Place<'_, '_>) {
                         );
                     }
                     at.within("to", |at| match &channel.to {
-                        ChannelKind::Webhook(one) => at.within("webhook", |at| webhook(one, at)),
+                        ChannelKind::Webhook(one) => at.within("webhook", |at| hook(one, at)),
                         ChannelKind::Email(one) => at.within("email", |at| email(one, at)),
                     });
                 });
@@ -154,7 +168,7 @@ pub(super) fn channels(config: &Config, at: &mut Place<'_, '_>) {
     });
 }
 
-fn webhook(webhook: &WebhookConfig, at: &mut Place<'_, '_>) {
+fn hook(webhook: &WebhookConfig, at: &mut Place<'_, '_>) {
     url("url", &webhook.url, at);
     span_above_zero("timeout", webhook.timeout, at);
     let file = webhook.secret_file.as_deref();
@@ -173,6 +187,10 @@ fn email(email: &EmailConfig, at: &mut Place<'_, '_>) {
             address(&index.to_string(), to, at);
         }
     });
+    if email.username.is_some() && is_in_the_open(&email.host, email.tls) {
+        let what = "the password would travel unencrypted";
+        at.error("tls", what, "set tls to \"implicit\" or \"starttls\"");
+    }
     let file = email.password_file.as_deref();
     secret("password", email.credentials(), file, at);
 }
@@ -233,9 +251,12 @@ fn exposed(key: &str, file: Option<&Path>, at: &mut Place<'_, '_>) {
     }
 }
 
-fn file(key: &str, path: &Path, at: &mut Place<'_, '_>) {
-    if let Err(error) = std::fs::File::open(path) {
-        let what = format!("{} cannot be read ({error})", path.display());
-        at.error(key, what, "name a file that the gateway may read");
+/// What a file of certificates or keys gives; what it does not is a fault.
+fn usable<T>(key: &str, found: Result<T, TlsError>, at: &mut Place<'_, '_>) -> Option<T> {
+    if let Err(error) = &found {
+        let text = error.to_string();
+        let (what, remedy) = text.split_once("; ").unwrap_or((&text, ""));
+        at.error(key, what, remedy);
     }
+    found.ok()
 }
