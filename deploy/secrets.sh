@@ -1,8 +1,11 @@
 #!/bin/sh
 # Makes the secrets of a deployment, once, each readable for the one service that needs it.
-# It must never change a secret that exists and never print one, but a new device's password.
+# It must never change a secret that exists but the one that it is asked to change, and never print
+# one but a new device's password.
 #
 #   secrets.sh make              makes what is missing
+#   secrets.sh put NAME          what comes in becomes a secret of the gateway, in place of an older one
+#   secrets.sh rotate            gives the gateway a new password at the broker
 #   secrets.sh add-device NAME   makes an account at the broker, or gives it a new password
 set -eu
 umask 077
@@ -11,10 +14,14 @@ folder=${ZHIBAN_SECRETS:-/secrets}
 gateway=${ZHIBAN_GATEWAY_UID:-10001}
 influxdb=${ZHIBAN_INFLUXDB_UID:-1000}
 mosquitto=${ZHIBAN_MOSQUITTO_UID:-1883}
-passwords=$folder/mosquitto-passwords
+compose='docker compose -f deploy/compose.yaml'
 
 random() {
     head -c 32 /dev/urandom | od -A n -t x1 | tr -d ' \n'
+}
+
+has() {
+    [ -e "$folder/$1" ]
 }
 
 # put FILE OWNER: what comes in becomes the file, whole or not at all.
@@ -22,6 +29,16 @@ put() {
     cat >"$folder/$1.new"
     chown "$2" "$folder/$1.new"
     mv "$folder/$1.new" "$folder/$1"
+}
+
+# take FILE: makes it ours, as we have no right to others' files but to give them away.
+take() {
+    chown "$(id -u)" "$folder/$1"
+}
+
+# give FILE OWNER: gives it back, also where an earlier run was cut short before it could.
+give() {
+    chown "$2" "$folder/$1"
 }
 
 # account NAME PASSWORD: a line of the broker's password file, hashed.
@@ -32,48 +49,113 @@ account() {
     rm "$folder/account"
 }
 
+# enter NAME PASSWORD: an account at the broker; all others stay as they are.
+enter() {
+    line=$(account "$1" "$2")
+    others=
+    if has mosquitto-passwords; then
+        take mosquitto-passwords
+        others=$(awk -F : -v name="$1" '$1 != name' "$folder/mosquitto-passwords")
+    fi
+    printf '%s\n' ${others:+"$others"} "$line" | put mosquitto-passwords "$mosquitto"
+}
+
+# The token is one, but two services read it, each its own file.
+make_token() {
+    if has influxdb-token; then
+        take influxdb-token
+        token=$(cat "$folder/influxdb-token")
+    elif has influxdb-admin-token; then
+        take influxdb-admin-token
+        token=$(cat "$folder/influxdb-admin-token")
+    else
+        token=$(random)
+    fi
+    has influxdb-token || printf '%s\n' "$token" | put influxdb-token "$gateway"
+    has influxdb-admin-token || printf '%s\n' "$token" | put influxdb-admin-token "$influxdb"
+}
+
+# The broker's line comes first: without the gateway's file, the next run makes both anew.
+make_account() {
+    if ! has mqtt-password; then
+        password=$(random)
+        enter zhiban "$password"
+        printf '%s\n' "$password" | put mqtt-password "$gateway"
+    elif ! has mosquitto-passwords; then
+        take mqtt-password
+        enter zhiban "$(cat "$folder/mqtt-password")"
+    fi
+}
+
 make() {
     # Others must reach their own files in it.
     chmod 755 "$folder"
-    if [ ! -e "$folder/influxdb-admin-token" ]; then
-        token=$(random)
-        printf '%s\n' "$token" | put influxdb-token "$gateway"
-        random | put influxdb-password "$influxdb"
-        printf '%s\n' "$token" | put influxdb-admin-token "$influxdb"
+    make_token
+    has influxdb-password || random | put influxdb-password "$influxdb"
+    make_account
+    give influxdb-token "$gateway"
+    give influxdb-admin-token "$influxdb"
+    give influxdb-password "$influxdb"
+    give mqtt-password "$gateway"
+    give mosquitto-passwords "$mosquitto"
+}
+
+refuse() {
+    echo "$1" >&2
+    exit 1
+}
+
+put_secret() {
+    name=$1
+    case $name in
+    influxdb-admin-token | influxdb-password | mosquitto-passwords)
+        refuse "\"$name\" is not the gateway's: it belongs to the service that it is named after"
+        ;;
+    mqtt-password)
+        refuse "the broker must know it too: use $compose run --rm secrets rotate"
+        ;;
+    '' | account | incoming | .* | *.new | *[!A-Za-z0-9._-]*)
+        refuse "\"$name\" cannot be a secret's name: use letters, digits, dots, - and _"
+        ;;
+    esac
+    cat >"$folder/incoming"
+    if [ ! -s "$folder/incoming" ]; then
+        rm "$folder/incoming"
+        refuse 'nothing came in: send the secret, for example with < FILE'
     fi
-    if [ ! -e "$passwords" ]; then
-        password=$(random)
-        printf '%s\n' "$password" | put mqtt-password "$gateway"
-        line=$(account zhiban "$password")
-        printf '%s\n' "$line" | put mosquitto-passwords "$mosquitto"
-    fi
+    put "$name" "$gateway" <"$folder/incoming"
+    rm "$folder/incoming"
+    echo "The configuration names it \"/secrets/$name\"; it is read after: $compose restart gateway"
+}
+
+rotate() {
+    rm -f "$folder/mqtt-password"
+    make
+    echo "Both know it after: $compose kill -s HUP mosquitto; $compose restart gateway"
 }
 
 add_device() {
     name=$1
     case $name in
     '' | zhiban | *[!A-Za-z0-9_-]*)
-        echo "\"$name\" cannot be a device's name: use letters, digits, - and _, and not zhiban" >&2
-        exit 1
+        refuse "\"$name\" cannot be a device's name: use letters, digits, - and _, and not zhiban"
         ;;
     esac
     make
     password=$(random)
-    line=$(account "$name" "$password")
-    # It belongs to the broker, and we have no right to others' files but to give them away.
-    chown "$(id -u)" "$passwords"
-    others=$(grep -v "^$name:" "$passwords")
-    printf '%s\n%s\n' "$others" "$line" | put mosquitto-passwords "$mosquitto"
+    enter "$name" "$password"
     echo "user $name"
     echo "password $password"
-    echo "The broker knows it after: docker compose -f deploy/compose.yaml kill -s HUP mosquitto"
+    echo "The broker knows it after: $compose kill -s HUP mosquitto"
 }
 
 case ${1:-} in
 make) make ;;
+put) put_secret "${2:-}" ;;
+rotate) rotate ;;
 add-device) add_device "${2:-}" ;;
 *)
-    echo "usage: secrets.sh make | add-device NAME" >&2
+    echo 'usage: secrets.sh make | put NAME | rotate | add-device NAME' >&2
     exit 2
     ;;
 esac

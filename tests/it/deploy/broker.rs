@@ -87,6 +87,17 @@ impl Broker {
         std::fs::read_to_string(file).unwrap().trim().to_owned()
     }
 
+    /// Gives the gateway a new password and waits until the broker takes it.
+    async fn rotate(&mut self) {
+        run_secrets(&self.secrets, &["rotate"]);
+        self.process.signal("HUP");
+        wait_until(PATIENCE, "the broker to know the password", async || {
+            let (_, answer) = Client::connect(self, "r", "zhiban", &self.password()).await;
+            answer == ConnectReturnCode::Success
+        })
+        .await;
+    }
+
     /// Makes a device's account and waits until the broker has read it; its password.
     pub(super) async fn add_device(&mut self, name: &str) -> String {
         let said = run_secrets(&self.secrets, &["add-device", name]);
@@ -193,6 +204,24 @@ async fn nobody_comes_in_without_an_account() {
         ("", "", ConnectReturnCode::NotAuthorized),
         ("zhiban", "guessed", ConnectReturnCode::NotAuthorized),
         ("zhiban", &broker.password(), ConnectReturnCode::Success),
+    ] {
+        let (_, answer) = Client::connect(&broker, "somebody", user, password).await;
+        assert_eq!(answer, expected, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_of_the_gateway_leaves_the_devices_theirs() {
+    let Some(mut broker) = Broker::start().await else {
+        return;
+    };
+    let device = broker.add_device("BW1").await;
+    let old = broker.password();
+    broker.rotate().await;
+    assert_ne!(broker.password(), old);
+    for (user, password, expected) in [
+        ("zhiban", &old, ConnectReturnCode::NotAuthorized),
+        ("BW1", &device, ConnectReturnCode::Success),
     ] {
         let (_, answer) = Client::connect(&broker, "somebody", user, password).await;
         assert_eq!(answer, expected, "{user}");
