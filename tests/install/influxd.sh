@@ -54,7 +54,7 @@ from_image() {
 
 from_module() {
     have go && have cargo || {
-        say 'no InfluxDB 2, no container engine, and no Go with cargo to build it'
+        say 'no InfluxDB 2, no container engine, and no Go 1.26 with cargo to build it'
         return 1
     }
     have pkg-config || { say 'pkg-config is missing: tests/install/apt.sh'; return 1; }
