@@ -163,7 +163,68 @@ due = "30m"
 
 #[test]
 fn wrong_usage_is_exit_code_two() {
-    assert_eq!(zhiban::run(&["run"]).status.code(), Some(2));
-    assert_eq!(zhiban::run(&["no-such-command"]).status.code(), Some(2));
+    for wrong in [
+        &["run"][..],
+        &["no-such-command"],
+        &["user", "list"],
+        &["token", "list"],
+        &["profile", "list", "--log", "zhiban=no-level"],
+    ] {
+        let run = zhiban::run(wrong);
+        let stderr = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(2), "{wrong:?}: {stderr}");
+        assert!(!stderr.is_empty(), "{wrong:?}");
+    }
     assert_eq!(zhiban::run(&["--help"]).status.code(), Some(0));
+    for switch in ["1", "true", "0", ""] {
+        let list = std::process::Command::new(zhiban::program())
+            .args(["profile", "list"])
+            .env("ZHIBAN_LOG_JSON", switch)
+            .output()
+            .unwrap();
+        assert_eq!(list.status.code(), Some(0), "ZHIBAN_LOG_JSON={switch}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_start_names_the_address_that_people_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = CONFIG.replace(
+        "[http]",
+        "[http]\npublic_url = \"https://duty.example.com/\"",
+    );
+    let file = write(folder.path(), &text);
+    let mut gateway = zhiban::Zhiban::start(&["run", "--config", file.to_str().unwrap()]);
+    let said = gateway.first_line().await;
+    assert!(
+        said.contains("Open https://duty.example.com/setup "),
+        "{said}"
+    );
+    assert!(gateway.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_demo_without_its_token_starts_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let arguments = ["demo", "--json", "--listen", "127.0.0.1:0", "--data-dir"];
+    let arguments = [&arguments[..], &[data.to_str().unwrap()]].concat();
+    let mut demo = zhiban::Zhiban::start(&arguments);
+    demo.first_line().await;
+    assert!(demo.stop().await.success());
+    // The gateway's own commands on the demo's folder.
+    let text = format!("{CONFIG}\n[storage]\ndata_dir = \"data\"\n");
+    let file = write(folder.path(), &text);
+    let revoke = [
+        "token",
+        "revoke",
+        "demo",
+        "--config",
+        file.to_str().unwrap(),
+    ];
+    let revoked = zhiban::run(&revoke);
+    assert!(revoked.status.success(), "{revoked:?}");
+    let mut demo = zhiban::Zhiban::start(&arguments);
+    assert!(demo.first_line().await.contains("\"token\""));
+    assert!(demo.stop().await.success());
 }

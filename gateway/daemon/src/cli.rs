@@ -12,8 +12,11 @@ pub mod token;
 pub mod user;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::Write as _;
+use tracing_subscriber::EnvFilter;
 
 /// 值班 Zhiban: watches a building's equipment and raises a work order for each fault by itself.
 #[derive(Debug, Parser)]
@@ -28,11 +31,17 @@ pub struct Cli {
         global = true,
         env = "ZHIBAN_LOG",
         default_value = "info",
-        value_name = "FILTER"
+        value_name = "FILTER",
+        value_parser = filter
     )]
     pub log: String,
     /// Log as JSON, one object a line.
-    #[arg(long, global = true, env = "ZHIBAN_LOG_JSON")]
+    #[arg(
+        long,
+        global = true,
+        env = "ZHIBAN_LOG_JSON",
+        value_parser = FalseyValueParser::new()
+    )]
     pub log_json: bool,
 }
 
@@ -57,7 +66,39 @@ pub enum Command {
     Health(health::Args),
 }
 
+fn filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; write a level such as info or debug")),
+    }
+}
+
 impl Cli {
+    /// What was asked on the command line; wrong usage ends the process here, with exit code 2.
+    pub fn from_shell() -> Self {
+        let cli = Self::parse();
+        let config = match &cli.command {
+            Command::User(args) => args.config.as_ref(),
+            Command::Token(args) => args.config.as_ref(),
+            Command::Demo(_)
+            | Command::Run(_)
+            | Command::Check(_)
+            | Command::Profile(_)
+            | Command::Simulate(_)
+            | Command::Health(_) => return cli,
+        };
+        // It may stand before the subcommand or behind it, which clap calls global, and a global
+        // argument cannot be required.
+        if config.is_none() {
+            let words = "--config FILE is missing; it names the data folder";
+            let mut command = Self::command();
+            command
+                .error(ErrorKind::MissingRequiredArgument, words)
+                .exit();
+        }
+        cli
+    }
+
     /// Does what was asked.
     ///
     /// # Errors

@@ -1,13 +1,12 @@
 //! The `zhiban` command. Arguments, log, exit codes; nothing else.
 
-use clap::Parser as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use zhiban::cli::Cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_shell();
     // The demo's own broker is chatty about every client that leaves.
     let filter = match EnvFilter::try_new(format!("rumqttd=off,{}", cli.log)) {
         Ok(filter) => filter,

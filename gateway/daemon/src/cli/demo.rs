@@ -98,9 +98,17 @@ async fn sign_in(accounts: &Accounts) -> Result<(String, String)> {
         .any(|account| account.name == USER)
     {
         accounts.set_password(USER, password.clone()).await?;
-        accounts.revoke_token(USER).await?;
     } else {
         accounts.add_user(USER, "Demo", password.clone()).await?;
+    }
+    // An earlier demo may have been ended between the two, or somebody revoked it.
+    if accounts
+        .tokens()
+        .await?
+        .iter()
+        .any(|token| token.name == USER)
+    {
+        accounts.revoke_token(USER).await?;
     }
     Ok((password, accounts.add_token(USER).await?))
 }

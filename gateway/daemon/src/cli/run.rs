@@ -20,9 +20,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     } else {
         "http"
     };
+    let public = loaded.config.http.public_url.clone();
     let gateway = Gateway::start(loaded).await?;
     let url = format!("{scheme}://{}", gateway.address());
     tracing::info!(%url, "the gateway runs");
+    // Inside a container the gateway's own address is nobody's.
+    let url = public.map_or(url, |public| public.trim_end_matches('/').to_owned());
     if let Some(token) = gateway.accounts().setup_token().await? {
         super::say(format!(
             "No account exists yet. Open {url}/setup and enter this token once:"

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub struct Args {
     /// The configuration, which names the data folder
     #[arg(long, global = true, env = "ZHIBAN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(super) action: Action,

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// The configuration, which names the data folder
     #[arg(long, global = true, env = "ZHIBAN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     action: Action,
