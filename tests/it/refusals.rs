@@ -1,7 +1,7 @@
 //! What the program refuses at its start: one clear sentence with place and remedy on stderr,
 //! exit code 1, and every file as it was.
 
-use crate::support::zhiban;
+use crate::support::{PATIENCE, wait_until, zhiban};
 use sqlx::{Connection as _, SqliteConnection};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -184,6 +184,80 @@ fn wrong_usage_is_exit_code_two() {
             .unwrap();
         assert_eq!(list.status.code(), Some(0), "ZHIBAN_LOG_JSON={switch}");
     }
+}
+
+/// Runs `zhiban simulate` with this file and gives back its refusal, one line.
+fn simulate(folder: &Path, text: &str) -> String {
+    let file = folder.join("building.toml");
+    std::fs::write(&file, text).unwrap();
+    let run = zhiban::run(&["simulate", "--config", file.to_str().unwrap()]);
+    let stderr = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1), "{stderr}");
+    stderr.trim_end().to_owned()
+}
+
+#[test]
+fn a_virtual_building_that_cannot_be_is_refused_with_place_and_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let free = "control = \"127.0.0.1:0\"\nmodbus_rtu_over_tcp = \"127.0.0.1:0\"\nmqtt = \"127.0.0.1:0\"\n";
+    let said = simulate(folder, "modbus = \"localhost\"\nspede = 2\n");
+    let lines: Vec<&str> = said.lines().collect();
+    let [address, key] = lines[..] else {
+        panic!("{said}");
+    };
+    assert!(
+        address.contains("building.toml:1:10: \"localhost\" is not an address and a port; write"),
+        "{said}"
+    );
+    assert!(
+        key.contains("building.toml:2:1: key \"spede\" is not known here; write"),
+        "{said}"
+    );
+    let said = simulate(folder, &format!("modbus = \"{taken}\"\n{free}"));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains(&taken.to_string()) && said.contains("choose another"),
+        "{said}"
+    );
+    assert_eq!(said.matches("os error").count(), 1, "{said}");
+    // The script is looked for beside the file.
+    let script = "modbus = \"127.0.0.1:0\"\nscript = \"night.toml\"\n";
+    let said = simulate(folder, &format!("{script}{free}"));
+    let place = folder.join("night.toml").display().to_string();
+    assert!(said.contains(&format!("{place} can't be read")), "{said}");
+    std::fs::write(
+        folder.join("night.toml"),
+        "[[step]]\nat = \"now\"\nscenario = \"smoke\"\n",
+    )
+    .unwrap();
+    let said = simulate(folder, &format!("{script}{free}"));
+    assert!(said.contains(&format!("{place}:2:6: ")), "{said}");
+}
+
+#[tokio::test]
+async fn a_virtual_building_says_where_all_its_ports_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("building.toml");
+    let text = "modbus = \"127.0.0.1:0\"\nmodbus_rtu_over_tcp = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\nmqtt = \"127.0.0.1:0\"\n";
+    std::fs::write(&file, text).unwrap();
+    let mut building = zhiban::Zhiban::start(&["simulate", "--config", file.to_str().unwrap()]);
+    wait_until(PATIENCE, "four addresses", async || {
+        building.stdout().len() == 4
+    })
+    .await;
+    let said = building.stdout().join("\n");
+    for scheme in [
+        "modbus+tcp://",
+        "modbus+rtuovertcp://",
+        "mqtt://",
+        "http://",
+    ] {
+        assert!(said.contains(&format!("{scheme}127.0.0.1:")), "{said}");
+    }
+    assert!(building.stop().await.success());
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ pub use notify::{
     ChannelConfig, ChannelKind, EmailConfig, EmailTls, NotifyConfig, RotaConfig, WebhookConfig,
 };
 pub use secret::{SecretError, read_secret};
+pub(crate) use sections::socket_address;
 pub use sections::{
     AlarmOverride, AssetConfig, HttpConfig, InfluxConfig, LocationConfig, SiteConfig,
     StorageConfig, TlsConfig,
@@ -29,10 +30,28 @@ pub use sections::{
 use crate::drivers::Device;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zhiban_core::Model;
+
+/// Reads a TOML file of another kind, in the same manner.
+///
+/// # Errors
+/// Every fault of the file, in the order of its lines; never an empty list.
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Vec<Fault>> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| vec![Fault::unreadable(path, &error)])?;
+    let mut faults = Vec::new();
+    match source::read(path, &text, &mut faults) {
+        Some((value, _)) if faults.is_empty() => Ok(value),
+        Some(_) | None => {
+            faults.sort_by(Fault::place_order);
+            Err(faults)
+        }
+    }
+}
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -339,10 +339,10 @@ async fn listen(
     what: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), SimError> {
-    let refused = |source| SimError::Bind {
+    let refused = |reason| SimError::Bind {
         what,
         address,
-        source,
+        reason,
     };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;

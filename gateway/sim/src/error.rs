@@ -34,25 +34,25 @@ pub enum SimError {
         address: SocketAddr,
     },
     /// The address is taken or not ours.
-    #[error("{what} can't listen on {address}: {source}")]
+    #[error("{what} can't listen on {address} ({reason}); free the port, or choose another")]
     Bind {
         /// What was to listen.
         what: &'static str,
         /// Where.
         address: SocketAddr,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The speed factor is no sensible number.
     #[error("speed must lie between 0.01 and 1000, not {0}")]
     Speed(f64),
     /// The script can't be read.
-    #[error("{}: can't be read: {source}", path.display())]
+    #[error("{} can't be read ({reason}); name a file of scenarios and times", path.display())]
     ScriptFile {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The script is wrong.
     #[error("{}:{line}:{column}: {message}", path.display())]

@@ -46,9 +46,9 @@ struct FileStep {
 impl Script {
     /// Reads a script.
     pub(crate) fn load(path: &Path) -> Result<Self, SimError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SimError::ScriptFile {
+        let text = std::fs::read_to_string(path).map_err(|reason| SimError::ScriptFile {
             path: path.to_owned(),
-            source,
+            reason,
         })?;
         Self::parse(&text).map_err(|(offset, message)| {
             let (line, column) = place(&text, offset);

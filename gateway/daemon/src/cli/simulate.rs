@@ -1,10 +1,11 @@
 //! `zhiban simulate`: the virtual building alone, for trying a gateway against it.
 
 use super::say;
-use anyhow::{Context, Result};
-use serde::Deserialize;
+use crate::config::{read_toml, socket_address};
+use anyhow::{Result, anyhow};
+use serde::{Deserialize, Deserializer};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zhiban_sim::{BuildingOptions, MqttChoice};
 
 /// Serves the virtual building alone.
@@ -20,10 +21,16 @@ pub struct Args {
 #[serde(deny_unknown_fields, default)]
 struct Simulation {
     /// Where Modbus TCP is served.
+    #[serde(deserialize_with = "socket_address")]
     modbus: SocketAddr,
+    /// Where the same units are served as RTU frames over TCP.
+    #[serde(deserialize_with = "socket_address")]
+    modbus_rtu_over_tcp: SocketAddr,
     /// Where the control port is served; loopback only.
+    #[serde(deserialize_with = "socket_address")]
     control: SocketAddr,
     /// Where the broker is served; absent when the building sends to another broker.
+    #[serde(deserialize_with = "maybe_address")]
     mqtt: Option<SocketAddr>,
     /// Another broker to send to.
     broker: Option<Broker>,
@@ -50,6 +57,7 @@ impl Default for Simulation {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             modbus: local(1502),
+            modbus_rtu_over_tcp: local(1503),
             control: local(8090),
             mqtt: Some(local(1883)),
             broker: None,
@@ -61,12 +69,16 @@ impl Default for Simulation {
     }
 }
 
+fn maybe_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    socket_address(deserializer).map(Some)
+}
+
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let path = args.config.display();
-    let text = std::fs::read_to_string(&args.config)
-        .with_context(|| format!("cannot read {path}: name a file such as config/building.toml"))?;
     let simulation: Simulation =
-        toml::from_str(&text).with_context(|| format!("{path} is not usable"))?;
+        read_toml(&args.config).map_err(|faults| anyhow!("{}", super::check::lines(&faults)))?;
+    let folder = args.config.parent().unwrap_or(Path::new(""));
     let mqtt = match (simulation.broker, simulation.mqtt) {
         (Some(broker), _) => MqttChoice::External {
             host: broker.host,
@@ -81,9 +93,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         seed: simulation.seed,
         speed: simulation.speed,
         modbus: simulation.modbus,
+        rtu: simulation.modbus_rtu_over_tcp,
         control: simulation.control,
         mqtt,
-        script: simulation.script,
+        script: simulation.script.map(|path| folder.join(path)),
         scenario: simulation.scenarios,
         ..BuildingOptions::default()
     })
@@ -91,6 +104,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     say(format!(
         "Modbus TCP    modbus+tcp://{}",
         building.modbus_addr()
+    ))?;
+    say(format!(
+        "Modbus RTU    modbus+rtuovertcp://{}",
+        building.rtu_addr()
     ))?;
     if let Some(mqtt) = building.mqtt_addr() {
         say(format!("MQTT          mqtt://{mqtt}"))?;

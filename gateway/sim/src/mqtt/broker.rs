@@ -36,10 +36,10 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts the broker; its front is bound to `address` and opens with [`Broker::front`].
     pub(crate) async fn start(address: SocketAddr) -> Result<Self, SimError> {
-        let refused = |source| SimError::Bind {
+        let refused = |reason| SimError::Bind {
             what: "the MQTT broker",
             address,
-            source,
+            reason,
         };
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
