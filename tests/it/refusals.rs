@@ -3,7 +3,9 @@
 
 use crate::support::{PATIENCE, wait_until, zhiban};
 use sqlx::{Connection as _, SqliteConnection};
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 const CONFIG: &str = r#"[site]
@@ -60,6 +62,53 @@ fn a_data_folder_that_cannot_be_made_is_named() {
         said.contains("plain/data") && said.contains("storage.data_dir"),
         "{said}"
     );
+}
+
+/// What the program says to this file where the permissions of files hold.
+fn refusal_without_privilege(file: &Path) -> String {
+    let run =
+        zhiban::run_without_privilege(&["--log", "off", "run", "--config", file.to_str().unwrap()]);
+    let stderr = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1), "{stderr}");
+    stderr
+}
+
+fn permit(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    permit(&data, 0o555);
+    let said = refusal_without_privilege(&write(folder.path(), CONFIG));
+    permit(&data, 0o755);
+    assert!(
+        said.contains(data.to_str().unwrap()) && said.contains("choose another data folder"),
+        "{said}"
+    );
+    assert_eq!(data.read_dir().unwrap().count(), 0, "nothing is made");
+}
+
+#[test]
+fn a_secret_that_may_not_be_read_is_named_and_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("token");
+    std::fs::write(&secret, "geheim").unwrap();
+    permit(&secret, 0o000);
+    let text = format!(
+        "{CONFIG}\n[influxdb]\nurl = \"http://127.0.0.1:1\"\norg = \"o\"\nbucket = \"b\"\ntoken_file = \"token\"\n"
+    );
+    let said = refusal_without_privilege(&write(folder.path(), &text));
+    assert!(
+        said.contains("gateway.toml:19:1: the secret file")
+            && said.contains(secret.to_str().unwrap())
+            && said.contains("make it readable for the gateway's user"),
+        "{said}"
+    );
+    assert!(!said.contains("geheim"), "{said}");
 }
 
 #[test]

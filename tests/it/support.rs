@@ -35,6 +35,8 @@ pub(crate) enum Peer {
     Influxd,
     /// A Python that can import pymodbus.
     Pymodbus,
+    /// The program with which systemd judges a unit.
+    SystemdAnalyze,
 }
 
 impl Peer {
@@ -43,6 +45,7 @@ impl Peer {
             Self::Mosquitto => "mosquitto",
             Self::Influxd => "influxd",
             Self::Pymodbus => "pymodbus",
+            Self::SystemdAnalyze => "systemd-analyze",
         }
     }
 
@@ -52,13 +55,14 @@ impl Peer {
             Self::Mosquitto => "ZHIBAN_MOSQUITTO",
             Self::Influxd => "ZHIBAN_INFLUXD",
             Self::Pymodbus => "ZHIBAN_PYMODBUS",
+            Self::SystemdAnalyze => "ZHIBAN_SYSTEMD_ANALYZE",
         }
     }
 
     /// Where it is in a folder of the cache that `tests/run` keeps.
     const fn in_cache(self) -> Option<&'static str> {
         match self {
-            Self::Mosquitto => None,
+            Self::Mosquitto | Self::SystemdAnalyze => None,
             Self::Influxd => Some("influxd"),
             Self::Pymodbus => Some("bin/python"),
         }

@@ -5,20 +5,20 @@ use std::process::Command;
 
 use super::read;
 use crate::support::zhiban::program;
+use crate::support::{Peer, require};
 
 #[test]
 fn systemd_takes_the_unit_without_a_word() {
-    let installed = Command::new("systemd-analyze").arg("--version").output();
-    if !installed.is_ok_and(|output| output.status.success()) {
+    let Some(analyze) = require(Peer::SystemdAnalyze) else {
         return;
-    }
+    };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("zhiban.service");
     // It looks whether the program is there.
     let text = read("deploy/systemd/zhiban.service");
     let text = text.replace("/usr/local/bin/zhiban", program().to_str().unwrap());
     std::fs::write(&file, text).unwrap();
-    let verified = Command::new("systemd-analyze")
+    let verified = Command::new(analyze)
         .arg("verify")
         .arg(&file)
         .output()

@@ -40,6 +40,24 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// Runs it to its end without the right to pass over the permissions of files, which root has.
+pub(crate) fn run_without_privilege(arguments: &[&str]) -> Output {
+    let me = Command::new("id").arg("-u").output().unwrap().stdout;
+    let mut command = if me == b"0\n" {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.arg("--bounding-set=-dac_override,-dac_read_search");
+        setpriv.arg(program());
+        setpriv
+    } else {
+        Command::new(program())
+    };
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
 /// The running program. It is killed with the value.
 pub(crate) struct Zhiban {
     process: Process,
