@@ -1,10 +1,14 @@
 //! Mail against a mail server that nobody here wrote.
 
+use std::process::Command;
+
 use zhiban::channels::{Channel, Email, EmailOptions};
 use zhiban::config::EmailTls;
 
 use super::{Bench, LIMIT, SECRET, Verdict, holds_what_every_channel_holds, judge, message};
+use crate::support::PATIENCE;
 use crate::support::smtp::Smtp;
+use crate::tls::pem;
 
 struct Mail;
 
@@ -136,4 +140,87 @@ async fn nothing_is_sent_in_plain_text_where_encryption_is_asked_for() {
         assert_eq!(judge(&mail).await.0, Verdict::Again, "{tls:?}");
     }
     assert!(server.is_quiet());
+}
+
+/// Runs a test of this file once more, in a process whose system trusts this authority alone;
+/// `true` in that process. The system's authorities are chosen by a variable of the environment.
+fn trusting(authority: &str, test: &str) -> bool {
+    let authority = pem(authority);
+    if std::env::var_os("SSL_CERT_FILE").is_some_and(|chosen| chosen == *authority) {
+        return true;
+    }
+    let again = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture"])
+        .arg(format!("channels::email::{test}"))
+        .env("SSL_CERT_FILE", &authority)
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&again.stdout);
+    let errors = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.success(), "{said}{errors}");
+    assert!(said.contains("1 passed"), "{said}");
+    false
+}
+
+/// Both ways to encrypt, each with a server that takes nothing else, and a channel to it.
+async fn encrypted() -> Option<Vec<(Smtp, Email)>> {
+    let (cert, key, auth) = (pem("cert.pem"), pem("key.pem"), format!("duty:{SECRET}"));
+    let files = ["--cert", cert.to_str().unwrap(), key.to_str().unwrap()];
+    let mut all = Vec::new();
+    for (way, tls) in [
+        ("--starttls", EmailTls::Starttls),
+        ("--implicit", EmailTls::Implicit),
+    ] {
+        let arguments = [&files[..], &[way, "--auth", &auth]].concat();
+        let server = Smtp::start(&arguments).await?;
+        let mut options = options(server.port(), &["li@example.com"]);
+        options.tls = tls;
+        options.credentials = Some(("duty".to_owned(), SECRET.into()));
+        options.timeout = PATIENCE;
+        all.push((server, Email::new(options).unwrap()));
+    }
+    Some(all)
+}
+
+#[tokio::test]
+async fn a_mail_goes_encrypted_to_a_server_whose_authority_is_known() {
+    if !trusting(
+        "ca.pem",
+        "a_mail_goes_encrypted_to_a_server_whose_authority_is_known",
+    ) {
+        return;
+    }
+    let Some(servers) = encrypted().await else {
+        return;
+    };
+    for (mut server, mail) in servers {
+        assert_eq!(judge(&mail).await, (Verdict::Taken, None));
+        let mail = server.mail().await;
+        assert_eq!(mail["encrypted"], true);
+        assert_eq!(mail["signed_in"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_another_authority_gets_nothing_and_is_named_as_such() {
+    if !trusting(
+        "stranger.pem",
+        "a_server_of_another_authority_gets_nothing_and_is_named_as_such",
+    ) {
+        return;
+    }
+    let Some(servers) = encrypted().await else {
+        return;
+    };
+    for (mut server, mail) in servers {
+        let (verdict, error) = judge(&mail).await;
+        assert_eq!(verdict, Verdict::Again);
+        let said = error.unwrap().to_string();
+        assert_eq!(
+            said,
+            "the mail server's certificate is refused: its authority is not known here"
+        );
+        assert!(server.is_quiet());
+    }
 }

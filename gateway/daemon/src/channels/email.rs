@@ -12,8 +12,10 @@ use lettre::message::header::ContentType;
 use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use rustls::CertificateError;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -193,6 +195,10 @@ fn message_id(id: &str, from: &Address) -> String {
 
 /// What a failure means. The server's own words are left out: they may repeat what was sent.
 fn judge(error: &lettre::transport::smtp::Error) -> DeliveryError {
+    if let Some(why) = refused_certificate(error) {
+        let reason = format!("the mail server's certificate is refused: {why}");
+        return DeliveryError::transient(reason);
+    }
     match error.status().map(u16::from) {
         Some(code) if error.is_permanent() && !SIGN_IN_REFUSED.contains(&code) => {
             DeliveryError::Permanent(format!("the mail server answered {code}"))
@@ -202,6 +208,39 @@ fn judge(error: &lettre::transport::smtp::Error) -> DeliveryError {
         None if error.is_tls() => DeliveryError::transient("no encrypted connection"),
         None if error.is_response() => DeliveryError::transient("no sense in the answer"),
         None => DeliveryError::transient("no connection"),
+    }
+}
+
+/// Why a certificate was not accepted, when that was it; without names, as they may be addresses.
+fn refused_certificate(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        // What an I/O error wraps is not among its sources.
+        let inner = cause.downcast_ref().and_then(std::io::Error::get_ref);
+        let inner = inner.and_then(|inner| inner.downcast_ref());
+        if let Some(rustls::Error::InvalidCertificate(why)) = inner.or(cause.downcast_ref()) {
+            return Some(in_words(why));
+        }
+        next = cause.source();
+    }
+    None
+}
+
+fn in_words(why: &CertificateError) -> &'static str {
+    if matches!(why, CertificateError::UnknownIssuer) {
+        "its authority is not known here"
+    } else if matches!(
+        why,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. }
+    ) {
+        "it has expired"
+    } else if matches!(
+        why,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+    ) {
+        "it is made out to another name"
+    } else {
+        "it is not valid"
     }
 }
 
