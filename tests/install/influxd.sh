@@ -9,9 +9,11 @@ tags=sqlite_foreign_keys,sqlite_json
 pkg_config=github.com/influxdata/pkg-config@v0.2.14
 image=influxdb:2.7
 
-# A build of our own calls itself "dev": its module version is in the binary.
+# A build of our own calls itself "dev": its module version is in the binary, and a mark beside it
+# says the same where Go is gone since.
 is_influxd_2() {
     [ -x "$1" ] || return 1
+    [ ! -e "$1.from-module" ] || return 0
     "$1" version 2>/dev/null | grep -Eq '^InfluxDB v?2\.' && return 0
     have go && go version -m "$1" 2>/dev/null |
         grep -Eq 'github.com/influxdata/influxdb/v2[[:space:]]+v2\.'
@@ -75,6 +77,7 @@ from_module() {
             nice go build -mod=readonly -trimpath -tags "$tags" -o "$cached/influxd.new" . >&2
     )
     mv "$cached/influxd.new" "$cached/influxd"
+    touch "$cached/influxd.from-module"
 }
 
 from_image || from_module
