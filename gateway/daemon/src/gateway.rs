@@ -139,15 +139,11 @@ impl Gateway {
             stop: drivers.stop.clone(),
             now: self::now,
         });
-        let stop = drivers.stop.clone();
-        let http = &loaded.config.http;
+        let (http, stop) = (&loaded.config.http, drivers.stop.clone());
         server::serve(listener, encryption, http, router, &rest.tasks, stop)?;
         rest.tasks
             .spawn(watchdog::run(pulse, board, health, rest.stop.clone()));
-        rest.tasks.spawn({
-            let (journal, stop) = (journal.clone(), rest.stop.clone());
-            async move { journal.maintain(stop).await }
-        });
+        maintain(journal.clone(), &rest);
         Ok(Self {
             address,
             journal,
@@ -175,6 +171,12 @@ impl Gateway {
         self.rest.end("stores and server").await;
         self.journal.store().close().await;
     }
+}
+
+fn maintain(journal: Arc<Journal>, rest: &Group) {
+    let stop = rest.stop.clone();
+    rest.tasks
+        .spawn(async move { journal.maintain(stop).await });
 }
 
 fn open_photos(loaded: &Loaded) -> Result<PhotoFolder> {
