@@ -79,7 +79,7 @@ fn spec(
         disabled: asset.disabled,
         stale_after: asset.stale_after.unwrap_or_else(|| usual_stale(profile)),
         rules: rules
-            .filter(|rule| missing_point(rule, profile).is_none())
+            .filter_map(|rule| fitted(rule, profile))
             .filter_map(|rule| adjust(rule, asset, &profile.class, &config.alarms))
             .collect(),
     }
@@ -98,26 +98,48 @@ fn usual_stale(profile: &Profile) -> Duration {
     Duration::from_millis(period.millis().saturating_mul(3)).max(SHORTEST_STALE)
 }
 
-/// The first point a rule looks at and the profile does not have.
-pub(super) fn missing_point<'r>(rule: &'r AlarmRule, profile: &Profile) -> Option<&'r str> {
+/// The rule as a device with this profile can have it: of an `any`, what its points allow. `None`
+/// when it lacks a point without which the rule could not be judged.
+pub(super) fn fitted(rule: &Arc<AlarmRule>, profile: &Profile) -> Option<Arc<AlarmRule>> {
     let has = |name: &str| profile.points.iter().any(|row| row.point == name);
-    rule.when.points().into_iter().find(|name| !has(name))
+    if rule.when.points().into_iter().all(has) {
+        return Some(rule.clone());
+    }
+    let when = fitting(&rule.when, &has)?;
+    Some(Arc::new(AlarmRule {
+        when,
+        ..AlarmRule::clone(rule)
+    }))
+}
+
+fn fitting(condition: &Condition, has: &impl Fn(&str) -> bool) -> Option<Condition> {
+    match condition {
+        Condition::All(list) => {
+            let list: Option<Vec<_>> = list.iter().map(|one| fitting(one, has)).collect();
+            list.map(Condition::All)
+        }
+        Condition::Any(list) => {
+            let list: Vec<_> = list.iter().filter_map(|one| fitting(one, has)).collect();
+            (!list.is_empty()).then_some(Condition::Any(list))
+        }
+        one => one.points().into_iter().all(has).then(|| one.clone()),
+    }
 }
 
 /// The rule as this asset has it: first what the site says of its class, then of the asset itself.
 fn adjust(
-    rule: &Arc<AlarmRule>,
+    mut rule: Arc<AlarmRule>,
     asset: &AssetConfig,
     class: &str,
     overrides: &[AlarmOverride],
 ) -> Option<Arc<AlarmRule>> {
-    let mine = |one: &&AlarmOverride| one.rule == rule.id;
+    let id = rule.id.clone();
+    let mine = |one: &&AlarmOverride| one.rule == id;
     let of_class = |one: &&AlarmOverride| one.class.as_deref() == Some(class);
     let of_asset = |one: &&AlarmOverride| one.asset.as_ref() == Some(&asset.code);
     let list = overrides.iter().filter(mine);
     let list = list.clone().filter(of_class).chain(list.filter(of_asset));
     let mut enabled = true;
-    let mut rule = rule.clone();
     for change in list {
         enabled = change.enabled;
         let rule = Arc::make_mut(&mut rule);

@@ -37,6 +37,8 @@ pub struct Library {
     pub faulty: BTreeSet<String>,
     /// The rules, by class.
     pub rules: BTreeMap<String, Vec<Arc<AlarmRule>>>,
+    /// What points of a class are called, by class; also in profiles that an own one replaced.
+    pub names: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Library {
@@ -105,6 +107,8 @@ impl Library {
         }
         let profile = profile?;
         let id = profile.id.clone();
+        let names = self.names.entry(profile.class.clone()).or_default();
+        names.extend(profile.points.iter().map(|row| row.point.clone()));
         self.places.insert(id.clone(), file.to_owned());
         self.profiles.insert(id.clone(), Arc::new(profile));
         Some(id)

@@ -1,11 +1,10 @@
 //! Checks of locations and assets: codes, profiles, links, units, topics.
 
 use super::{Place, instead};
-use crate::config::build::missing_point;
+use crate::config::build::fitted;
 use crate::config::fault::Severity;
 use crate::config::{AssetConfig, Config, Library, LinkConfig};
 use std::collections::{BTreeMap, BTreeSet};
-use zhiban_core::alarm::rule::AlarmRule;
 use zhiban_core::profile::Profile;
 
 pub(super) fn locations(config: &Config, at: &mut Place<'_, '_>) {
@@ -247,13 +246,13 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
         let missing: Vec<String> = library
             .rules_of(&profile.class)
             .iter()
-            .filter(|rule| missing_point(rule, profile).is_some())
+            .filter(|rule| fitted(rule, profile).is_none())
             .map(|rule| rule.id.clone())
             .collect();
         for (rule, point) in nowhere(library, &profile.class) {
             let class = &profile.class;
             let what = format!(
-                "rule \"{rule}\" looks at point \"{point}\", which no profile of class \"{class}\" has: it would never raise anything"
+                "rule \"{rule}\" looks at point \"{point}\", which no profile of class \"{class}\" has: it would never see it"
             );
             let remedy = "correct the point's name in the rule, or take the rule out";
             at.add(Severity::Error, &format!("{index}.profile"), what, remedy);
@@ -269,17 +268,11 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
     }
 }
 
-/// Rules of a class that no device of the class can have: a misspelt point, most likely.
+/// Points that rules of a class look at and no device of the class has: misspelt, most likely.
 fn nowhere<'l>(library: &'l Library, class: &str) -> Vec<(&'l str, &'l str)> {
-    let fits = |rule: &AlarmRule| {
-        let mut profiles = library.profiles.values();
-        profiles.any(|one| one.class == class && missing_point(rule, one).is_none())
-    };
-    let known = |point: &str| {
-        let mut profiles = library.profiles.values().filter(|one| one.class == class);
-        profiles.any(|one| one.points.iter().any(|row| row.point == point))
-    };
-    let rules = library.rules_of(class).iter().filter(|rule| !fits(rule));
+    let names = library.names.get(class);
+    let known = |point: &str| names.is_some_and(|names| names.contains(point));
+    let rules = library.rules_of(class).iter();
     rules
         .filter_map(|rule| {
             let point = rule.when.points().into_iter().find(|point| !known(point))?;
