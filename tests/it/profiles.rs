@@ -1,6 +1,8 @@
 //! Walks every profile and every alarm rule that comes with the program. A new file needs no new
 //! test: it is found, and must decode its examples and speak both languages.
 
+mod rules;
+
 use std::path::{Path, PathBuf};
 use zhiban::config::{Fault, Library, check_profile};
 

@@ -1,0 +1,169 @@
+//! What the rules that come along make of what a device says: an asset of a profile, told values.
+//! It must never judge by itself: the rules are bound and judged as in the gateway.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use zhiban::config::{Config, Loaded};
+use zhiban_core::model::{Model, PointKind};
+use zhiban_core::{
+    AssetId, Duration, Effect, Effects, Facility, Input, NotifyReason, Priority, Quality,
+    QualityReason, Sample, SampleBatch, Timestamp, Value,
+};
+
+/// The building of one asset of a profile, read once for all tests.
+fn loaded(profile: &str) -> Arc<Loaded> {
+    static LOADED: Mutex<BTreeMap<String, Arc<Loaded>>> = Mutex::new(BTreeMap::new());
+    let mut known = LOADED.lock().unwrap();
+    let loaded = known.entry(profile.to_owned()).or_insert_with(|| {
+        let text = format!(
+            r#"
+            site = {{ code = "test", name = {{ zh = "测试", en = "Test" }} }}
+            link.line.modbus_tcp = {{ host = "127.0.0.1" }}
+            [[asset]]
+            code = "X"
+            name = {{ zh = "甲", en = "X" }}
+            profile = "{profile}"
+            link = "line"
+            unit = 1
+            "#
+        );
+        Arc::new(Config::parse(Path::new("/nowhere/gateway.toml"), &text).unwrap())
+    });
+    loaded.clone()
+}
+
+/// One asset of a profile, calm at the start.
+struct Watched {
+    model: Arc<Model>,
+    facility: Facility,
+    now: Timestamp,
+    /// What the device says of each point, over and over; `None` is what nobody can decode.
+    says: BTreeMap<String, Option<Value>>,
+}
+
+/// What was told: the rule, why, how urgent, and whether it guards life.
+type Told = (String, NotifyReason, Priority, bool);
+
+impl Watched {
+    /// Everything off and zero but for what is calm otherwise.
+    fn new(profile: &str, calm: &[(&str, Value)]) -> Self {
+        let loaded = loaded(profile);
+        let now = Timestamp::from_millis(1_795_000_000_000);
+        let rows = &loaded.devices["line"][0].profile.points;
+        let says = rows
+            .iter()
+            .map(|row| (row.point.clone(), Some(blank(row.kind))));
+        let mut watched = Self {
+            facility: Facility::new(loaded.model.clone(), now),
+            model: loaded.model.clone(),
+            now,
+            says: says.collect(),
+        };
+        watched.say(calm);
+        watched
+    }
+
+    /// The device says these values from now on; what was told at once.
+    fn say(&mut self, values: &[(&str, Value)]) -> Vec<Told> {
+        for (point, value) in values {
+            self.says.insert((*point).to_owned(), Some(value.clone()));
+        }
+        self.read()
+    }
+
+    /// The device is read once.
+    fn read(&mut self) -> Vec<Told> {
+        let samples = self.says.iter().map(|(point, value)| Sample {
+            point: self.model.point_by_key(&format!("X/{point}")).unwrap(),
+            value: value.clone(),
+            quality: match value {
+                Some(_) => Quality::Good,
+                None => Quality::Bad(QualityReason::Undecodable),
+            },
+        });
+        let samples = samples.collect();
+        self.samples(samples)
+    }
+
+    fn samples(&mut self, samples: Vec<Sample>) -> Vec<Told> {
+        self.handle(Input::Samples(SampleBatch {
+            asset: AssetId(0),
+            at: self.now,
+            samples,
+            retained: false,
+        }))
+    }
+
+    /// Time passes; what was told meanwhile.
+    fn wait(&mut self, seconds: u64) -> Vec<Told> {
+        let mut told = Vec::new();
+        for _ in 0..seconds {
+            self.now = self.now + Duration::from_secs(1);
+            told.extend(self.read());
+        }
+        told
+    }
+
+    fn handle(&mut self, input: Input) -> Vec<Told> {
+        let mut effects = Effects::default();
+        self.facility.handle(input, self.now, &mut effects).unwrap();
+        let told = effects
+            .records
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Notify(one) => Some(one),
+                Effect::Alarm(_) | Effect::WorkOrder(_) => None,
+            });
+        told.map(|one| {
+            let rule = &self.model.rule(one.rule.unwrap()).rule;
+            (rule.id.clone(), one.reason, one.priority, one.life_safety)
+        })
+        .collect()
+    }
+}
+
+fn blank(kind: PointKind) -> Value {
+    match kind {
+        PointKind::Analog => Value::Number(0.0),
+        PointKind::Flag => Value::Flag(false),
+        PointKind::Counter => Value::Integer(0),
+        PointKind::Enum => Value::Text("none".into()),
+        PointKind::Text => Value::Text("".into()),
+    }
+}
+
+fn on() -> Value {
+    Value::Flag(true)
+}
+
+fn urgent(rule: &str, reason: NotifyReason) -> Told {
+    (rule.to_owned(), reason, Priority::Urgent, true)
+}
+
+const CLSS: &str = "honeywell-clss-gateway";
+
+#[test]
+fn a_fire_on_any_loop_of_the_clss_gateway_is_told() {
+    for number in 1..=10 {
+        for source in ["detector", "module"] {
+            let mut panel = Watched::new(CLSS, &[("node_online", on())]);
+            let point = format!("loop{number}_{source}_alarms");
+            let told = panel.say(&[(&point, Value::Integer(1))]);
+            let rule = format!("fire_on_loop{number}");
+            assert_eq!(told, [urgent(&rule, NotifyReason::Raised)], "{point}");
+        }
+        for (what, rule, delay) in [
+            ("prealarms", "prealarm_on_loop", 0),
+            ("troubles", "fault_on_loop", 3),
+            ("disables", "disabled_on_loop", 3),
+        ] {
+            let mut panel = Watched::new(CLSS, &[("node_online", on())]);
+            let point = format!("loop{number}_detector_{what}");
+            let mut told = panel.say(&[(&point, Value::Integer(1))]);
+            told.extend(panel.wait(delay));
+            assert_eq!(told.len(), 1, "{point}: {told:?}");
+            assert_eq!(told[0].0, rule, "{point}");
+        }
+    }
+}
