@@ -167,3 +167,18 @@ fn a_fire_on_any_loop_of_the_clss_gateway_is_told() {
         }
     }
 }
+
+#[test]
+fn a_panel_that_its_gateway_lost_is_told() {
+    let mut panel = Watched::new(CLSS, &[("node_online", on())]);
+    let off = Value::Flag(false);
+    panel.say(&[("node_online", off.clone())]);
+    let told = panel.wait(15);
+    let expected = (
+        "node_offline".to_owned(),
+        NotifyReason::Raised,
+        Priority::Urgent,
+        false,
+    );
+    assert_eq!(told, [expected]);
+}
