@@ -169,6 +169,49 @@ fn a_fire_on_any_loop_of_the_clss_gateway_is_told() {
 }
 
 #[test]
+fn a_second_fire_is_told_like_the_first() {
+    let one = Value::Integer(1);
+    let joined = NotifyReason::Repeated;
+    let mut panel = Watched::new(CLSS, &[("node_online", on())]);
+    panel.say(&[("loop3_detector_alarms", one.clone())]);
+    let told = panel.say(&[("loop3_detector_alarms", Value::Integer(2))]);
+    assert_eq!(told, [urgent("second_fire", joined)]);
+    let told = panel.say(&[("loop8_module_alarms", one.clone())]);
+    assert_eq!(told, [urgent("fire_on_loop8", joined)]);
+    // A detector and a call point of one loop are two as well.
+    let mut panel = Watched::new(CLSS, &[("node_online", on())]);
+    panel.say(&[("loop4_detector_alarms", one.clone())]);
+    let told = panel.say(&[("loop4_module_alarms", one.clone())]);
+    assert_eq!(told, [urgent("second_fire", joined)]);
+
+    for second in [
+        ("loop1_fires", Value::Integer(2)),
+        ("loop2_fires", one.clone()),
+    ] {
+        let mut panel = Watched::new("virtual-fire-panel", &[("normal", on())]);
+        let told = panel.say(&[("fire", on()), ("loop1_fires", one.clone())]);
+        assert_eq!(told, [urgent("fire", NotifyReason::Raised)]);
+        assert_eq!(panel.say(&[second]), [urgent("second_fire", joined)]);
+    }
+}
+
+#[test]
+fn outputs_and_feedback_without_a_fire_are_told_as_life_safety() {
+    for point in ["started", "feedback"] {
+        let mut panel = Watched::new("virtual-fire-panel", &[("normal", on())]);
+        assert_eq!(panel.say(&[(point, on())]), []);
+        let told = panel.wait(10);
+        assert_eq!(told, [urgent("started_without_fire", NotifyReason::Raised)]);
+        // The fire itself, when it comes, is one order with it.
+        let told = panel.say(&[("fire", on())]);
+        assert_eq!(told, [urgent("fire", NotifyReason::Repeated)]);
+    }
+    let mut panel = Watched::new("virtual-fire-panel", &[("normal", on())]);
+    panel.say(&[("fire", on()), ("started", on())]);
+    assert_eq!(panel.wait(60), [], "a fire explains it");
+}
+
+#[test]
 fn a_panel_that_its_gateway_lost_is_told() {
     let mut panel = Watched::new(CLSS, &[("node_online", on())]);
     let off = Value::Flag(false);
