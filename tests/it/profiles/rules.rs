@@ -225,3 +225,54 @@ fn a_panel_that_its_gateway_lost_is_told() {
     );
     assert_eq!(told, [expected]);
 }
+
+/// What a car with people in it says that stands between floors.
+fn stuck() -> [(&'static str, Value); 3] {
+    [
+        ("passenger_present", on()),
+        ("door_zone", Value::Flag(false)),
+        ("door_closed", on()),
+    ]
+}
+
+#[test]
+fn no_mode_of_an_elevator_hides_people() {
+    let calm = [
+        ("mains", on()),
+        ("door_zone", on()),
+        ("service_mode", Value::Text("normal".into())),
+    ];
+    for mode in ["inspection", "normal", "fire_return", ""] {
+        let mut lift = Watched::new("virtual-elevator", &calm);
+        if mode.is_empty() {
+            lift.says.insert("service_mode".to_owned(), None);
+        } else {
+            lift.say(&[("service_mode", Value::Text(mode.into()))]);
+        }
+        let mut told = lift.say(&stuck());
+        told.extend(lift.wait(15));
+        let expected = urgent("entrapment_suspected", NotifyReason::Raised);
+        assert!(told.contains(&expected), "mode \"{mode}\": {told:?}");
+    }
+}
+
+#[test]
+fn a_terminal_tells_of_people_between_floors() {
+    let calm = [("mains", on()), ("door_zone", on())];
+    // By what it sees itself, whatever its own times are set to.
+    let mut lift = Watched::new("lift-sensor-terminal", &calm);
+    lift.say(&stuck());
+    let told = lift.wait(15);
+    assert_eq!(told, [urgent("entrapment_suspected", NotifyReason::Raised)]);
+    // A car on its way is between floors too.
+    let mut lift = Watched::new("lift-sensor-terminal", &calm);
+    lift.say(&[("moving_up", on())]);
+    lift.say(&stuck());
+    assert_eq!(lift.wait(60), []);
+    // By its judgement of the stop, as soon as anybody is seen.
+    let mut lift = Watched::new("lift-sensor-terminal", &calm);
+    lift.say(&[("stopped_outside_zone", on())]);
+    let told = lift.say(&[("passenger_present", on())]);
+    let expected = urgent("stop_outside_zone_detected_occupied", NotifyReason::Raised);
+    assert_eq!(told, [expected]);
+}
