@@ -1,5 +1,5 @@
 //! The library of device profiles and alarm rules: those that come with the program, and those
-//! in the folders `profiles` and `alarms` beside the configuration, which go before.
+//! in the folders `profiles` and `alarms` beside the configuration, which replace them.
 //!
 //! It only reads and checks files; which of them an asset uses is decided elsewhere.
 
@@ -120,6 +120,7 @@ impl Library {
             return;
         };
         check_rules(&rules, file, &document, faults);
+        keeps_life_safety(self.rules_of(&rules.class), &rules, &document, faults);
         if faults.len() == before {
             let list = rules.rules.into_iter().map(Arc::new).collect();
             self.rules.insert(rules.class, list);
@@ -217,6 +218,44 @@ fn check_rules(rules: &RuleFile, file: &Path, document: &Document<'_>, faults: &
         if rule.life_safety && rule.on_delay > LONGEST_LIFE_SAFETY_DELAY {
             let what = format!("rule \"{}\" guards life and waits too long", rule.id);
             fault("on_delay", what, "write \"90s\" or less");
+        }
+    }
+}
+
+/// Every rule that guards life and is about to be replaced must be there again, as strong as it was.
+fn keeps_life_safety(
+    replaced: &[Arc<AlarmRule>],
+    rules: &RuleFile,
+    document: &Document<'_>,
+    faults: &mut Vec<Fault>,
+) {
+    for old in replaced.iter().filter(|rule| rule.life_safety) {
+        let mut fault = |path: &[&str], what: &str, remedy: String| {
+            let path: Vec<_> = path.iter().map(|&step| step.to_owned()).collect();
+            let what = format!("rule \"{}\" guards life and {what}", old.id);
+            faults.push(document.fault(&path, what, remedy));
+        };
+        let Some(index) = rules.rules.iter().position(|rule| rule.id == old.id) else {
+            let remedy = "copy it from the rules that come with the program".to_owned();
+            fault(&["class"], "is missing", remedy);
+            continue;
+        };
+        let (new, index) = (&rules.rules[index], index.to_string());
+        if !new.life_safety {
+            let remedy = "write life_safety = true".to_owned();
+            fault(&["rule", &index, "life_safety"], "must say so", remedy);
+        }
+        if new.on_delay > old.on_delay {
+            let remedy = format!("write \"{}\" or less", old.on_delay);
+            fault(&["rule", &index, "on_delay"], "can't wait longer", remedy);
+        }
+        if new.priority > old.priority {
+            let remedy = format!("write {}", old.priority.number());
+            fault(
+                &["rule", &index, "priority"],
+                "can't be less urgent",
+                remedy,
+            );
         }
     }
 }

@@ -68,6 +68,7 @@ fn class_of(
 fn one(change: &AlarmOverride, rule: &Arc<AlarmRule>, at: &mut Place<'_, '_>) {
     if rule.life_safety {
         life_safety(change, rule, at);
+        return;
     }
     let mut when = rule.when.clone();
     let limits = limits(&mut when);
@@ -106,6 +107,20 @@ fn life_safety(change: &AlarmOverride, rule: &AlarmRule, at: &mut Place<'_, '_>)
     if change.on_delay.is_some_and(|span| span > rule.on_delay) {
         let remedy = format!("write \"{}\" or less", rule.on_delay);
         refuse("on_delay", "can't wait longer", &remedy);
+    }
+    if change.off_delay.is_some_and(|span| span > rule.off_delay) {
+        // It would still be active, and so silent, when the fault is long gone and comes again.
+        let remedy = format!("write \"{}\" or less", rule.off_delay);
+        refuse("off_delay", "can't stay longer", &remedy);
+    }
+    for (key, given) in [
+        ("above", change.above),
+        ("below", change.below),
+        ("deadband", change.deadband),
+    ] {
+        if given.is_some() {
+            refuse(key, "keeps its limits", "take this out");
+        }
     }
     if change.priority.is_some_and(|one| one > rule.priority) {
         let remedy = format!("write {}", rule.priority.number());
