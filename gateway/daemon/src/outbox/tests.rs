@@ -175,7 +175,7 @@ async fn every_channel_is_told_in_its_language() {
     assert_eq!(zh.title, "【紧急】A1 1号梯 电梯困人");
     assert_eq!(en.title, "[Urgent] A1 Elevator 1: Passengers trapped");
     for expected in [
-        "位置:一号楼",
+        "设备所在:一号楼",
         "安抚被困人员",
         "https://duty.example/work-orders/WO-",
     ] {
@@ -189,6 +189,39 @@ async fn every_channel_is_told_in_its_language() {
     assert!(zh.life_safety && zh.priority == 1 && !zh.unrecorded);
     assert_eq!((zh.site.as_str(), zh.asset.code.as_str()), ("home", "A1"));
     running.wait_for_rows(&["crew sent 1", "mail sent 1"]).await;
+}
+
+#[tokio::test]
+async fn a_signal_that_is_gone_proves_nothing() {
+    let mut building = building().await;
+    for (point, on) in [(TRAPPED, true), (TRAPPED, false), (TRAPPED, true)] {
+        building.set(point, on).await;
+    }
+    let (crew, mail) = (
+        Scripted::new(|_| Reply::Take),
+        Scripted::new(|_| Reply::Take),
+    );
+    let running = run(building.journal, &crew, &mail, quick());
+    let told = |given: Vec<Rendered>, reason: &str| {
+        let one = given.into_iter().find(|one| one.reason == reason).unwrap();
+        format!("{}\n{}", one.title, one.text)
+    };
+    let zh = crew.wait_for(3).await;
+    let en = mail.wait_for(3).await;
+    let gone = told(zh.clone(), "recovered");
+    assert!(gone.contains("不能证明现场正常"), "{gone}");
+    assert!(gone.contains("无困人提示不代表轿厢内无人"), "{gone}");
+    assert!(!gone.contains("验收"), "{gone}");
+    let gone = told(en.clone(), "recovered");
+    assert!(gone.contains("proves nothing on site"), "{gone}");
+    assert!(gone.contains("no proof that the car is empty"), "{gone}");
+    assert!(!gone.contains("accept"), "{gone}");
+    // A second alarm of the family need not be the first one again.
+    assert!(told(zh, "repeated").contains("新报警,已并入工单"));
+    let joined = told(en, "repeated");
+    assert!(joined.contains("added to its open order"), "{joined}");
+    assert!(!joined.contains("again"), "{joined}");
+    running.stop().await;
 }
 
 #[tokio::test]

@@ -9,9 +9,9 @@ use zhiban_core::{Language, NotifyReason, Priority};
 const ZH_CN: &str = include_str!("../../../../config/messages/zh-CN.toml");
 const EN: &str = include_str!("../../../../config/messages/en.toml");
 /// What a text may have in braces.
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 12] = [
     "title", "asset", "location", "order", "alarm", "person", "time", "action", "priority", "site",
-    "url",
+    "url", "caution",
 ];
 
 /// The texts in every language.
@@ -35,6 +35,8 @@ pub struct TextsError {
 struct Messages {
     unrecorded: String,
     priority: BTreeMap<String, String>,
+    /// By fault family: what nobody may conclude from a signal that is gone.
+    caution: BTreeMap<String, String>,
     reason: BTreeMap<String, Message>,
 }
 
@@ -63,6 +65,12 @@ impl Texts {
             Language::ZhCn => &self.zh_cn,
             Language::En => &self.en,
         }
+    }
+
+    /// What nobody may conclude when the signal of a fault family is gone; empty for most.
+    pub(super) fn caution(&self, language: Language, family: &str) -> String {
+        let words = &self.of(language).caution;
+        words.get(family).cloned().unwrap_or_default()
     }
 
     /// The word for a priority, 1 to 4.

@@ -7,6 +7,7 @@ use crate::journal::JournalError;
 use crate::journal::read::Reader;
 use sqlx::any::AnyRow;
 use std::sync::Arc;
+use zhiban_core::alarm::rule::AlarmRule;
 use zhiban_core::notification::Audience;
 use zhiban_core::{Language, Model, Notification, Text, Timestamp};
 
@@ -147,6 +148,7 @@ impl Renderer {
             ("person", told.person.clone().unwrap_or_default()),
             ("time", local.format("%Y-%m-%d %H:%M:%S").to_string()),
             ("action", self.action(told, language)),
+            ("caution", self.caution(told, language)),
             ("priority", self.texts.priority(language, told.priority)),
             ("site", self.model.site.name.get(language).to_owned()),
             ("url", url.cloned().unwrap_or_default()),
@@ -155,10 +157,20 @@ impl Renderer {
 
     /// What to do first, when the rule is still configured.
     fn action(&self, told: &Told, language: Language) -> String {
-        let asset = self.model.asset_by_code(&told.asset);
-        let rule = asset.zip(told.rule.as_ref());
-        let rule = rule.and_then(|(asset, rule)| self.model.rule_by_name(asset, rule));
-        let action = rule.map(|rule| self.model.rule(rule).rule.action.get(language));
-        action.unwrap_or_default().to_owned()
+        let rule = self.rule(told);
+        rule.map_or_else(String::new, |rule| rule.action.get(language).to_owned())
+    }
+
+    fn caution(&self, told: &Told, language: Language) -> String {
+        let rule = self.rule(told);
+        rule.map_or_else(String::new, |rule| {
+            self.texts.caution(language, &rule.family)
+        })
+    }
+
+    fn rule(&self, told: &Told) -> Option<&AlarmRule> {
+        let asset = self.model.asset_by_code(&told.asset)?;
+        let rule = self.model.rule_by_name(asset, told.rule.as_ref()?)?;
+        Some(&self.model.rule(rule).rule)
     }
 }
