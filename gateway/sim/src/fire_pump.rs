@@ -224,7 +224,11 @@ impl FirePump {
             pump2_run_hours: round(self.hours[1], 1),
             jockey_run_hours: f64::from(self.jockey_hours as f32),
             energy: (self.energy_wh.round()) / 1000.0,
-            patrol_result: 1,
+            patrol_result: match self.overload {
+                Overload::None => 1,
+                Overload::Climbing(_) => 3,
+                Overload::Tripped => 2,
+            },
             pump_fault_code: u16::from(tripped),
             model: "ZB-FP 2x45+J",
             design_pressure: 1.1,

@@ -276,3 +276,18 @@ fn a_terminal_tells_of_people_between_floors() {
     let expected = urgent("stop_outside_zone_detected_occupied", NotifyReason::Raised);
     assert_eq!(told, [expected]);
 }
+
+#[test]
+fn a_test_run_of_a_fire_pump_is_not_told_as_a_fire() {
+    let calm = [("selector_auto", on()), ("power_ok", on())];
+    for (result, is_told) in [("under_way", false), ("passed", true), ("failed", true)] {
+        let mut pump = Watched::new("virtual-fire-pump", &calm);
+        pump.say(&[
+            ("patrol_result", Value::Text(result.into())),
+            ("running", on()),
+        ]);
+        let told = pump.wait(5);
+        let running = told.iter().any(|(rule, ..)| rule == "running");
+        assert_eq!(running, is_told, "{result}: {told:?}");
+    }
+}

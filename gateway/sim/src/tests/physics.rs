@@ -230,7 +230,10 @@ fn every_scenario_shows_in_time_and_all_clear_mends_it() {
             s["BW1"]["flow"].as_f64() > Some(0.0) && fault(&s["BW1"])
         }),
         ("pump-overload", 4, "FPU1", |s| {
-            s["FPU1"]["pump1_fault"] == true && s["FPU1"]["pump2_running"] == true
+            let pump = &s["FPU1"];
+            pump["pump1_fault"] == true
+                && pump["pump2_running"] == true
+                && pump["patrol_result"] == 2
         }),
         ("pump-overload", 4, "SP2", |s| fault(&s["SP2"])),
         ("dry-run", 5, "", |s| s["BW1"]["dry_run"] == true),
@@ -251,6 +254,23 @@ fn every_scenario_shows_in_time_and_all_clear_mends_it() {
         run(&mut world, 120);
         assert_eq!(troubles(&state(&world)), Vec::<String>::new(), "{name}");
     }
+}
+
+#[test]
+fn a_test_run_of_the_fire_pump_says_so() {
+    let mut world = World::new(11);
+    let result = |world: &World| state(world)["FPU1"]["patrol_result"].clone();
+    assert_eq!(result(&world), 1, "the last one passed");
+    let scenario = Scenario::find("pump-overload").unwrap();
+    world.begin(scenario.kind, scenario.asset(Some("FPU1")).unwrap());
+    while state(&world)["FPU1"]["pump1_fault"] == false {
+        assert_eq!(state(&world)["FPU1"]["running"], true);
+        assert_eq!(result(&world), 3, "under way");
+        world.step();
+    }
+    assert_eq!(result(&world), 2, "failed");
+    world.clear(None);
+    assert_eq!(result(&world), 1);
 }
 
 fn fault(asset: &Value) -> bool {
