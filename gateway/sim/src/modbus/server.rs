@@ -17,7 +17,8 @@ use crate::building::Shared;
 
 /// What a gateway says about a unit that it doesn't have.
 const TARGET_FAILED: u8 = 0x0B;
-const SLOW: Duration = Duration::from_millis(800);
+/// Slow, and still within the time that a usual client gives a unit (500 ms).
+const SLOW: Duration = Duration::from_millis(250);
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 256;

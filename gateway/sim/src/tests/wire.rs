@@ -154,8 +154,7 @@ async fn silent_slow_and_late_units_leave_the_others_alone() {
     assert_eq!((order[0].0, order[0].1), (4, 4));
     assert_eq!((order[1].0, order[1].1), (2, 2));
     assert_eq!((order[2].0, order[2].1), (1, 3));
-    assert!(order[0].2 < Duration::from_millis(800));
-    assert!(order[1].2 >= Duration::from_millis(800));
+    assert!(order[1].2 >= Duration::from_millis(250));
     assert!(order[2].2 >= Duration::from_millis(1500));
     assert_eq!(
         building.state()["A1"]["modbus"]["counters"]["unanswered"],
