@@ -1,6 +1,7 @@
 //! Walks every profile and every alarm rule that comes with the program. A new file needs no new
 //! test: it is found, and must decode its examples and speak both languages.
 
+mod manual;
 mod rules;
 
 use std::path::{Path, PathBuf};
