@@ -2,6 +2,8 @@
 //!
 //! What is shown is held against what is so: the virtual building tells its physical truth.
 
+mod building;
+
 use crate::support::zhiban::Zhiban;
 use crate::support::{http, wait_until};
 use serde_json::{Value, json};
@@ -20,6 +22,10 @@ struct Demo {
 
 impl Demo {
     async fn start(speed: &str) -> Self {
+        Self::start_with(speed, &[]).await
+    }
+
+    async fn start_with(speed: &str, more: &[&str]) -> Self {
         let arguments = [
             "--log",
             "warn",
@@ -30,7 +36,7 @@ impl Demo {
             "--speed",
             speed,
         ];
-        let mut process = Zhiban::start(&arguments);
+        let mut process = Zhiban::start(&[&arguments, more].concat());
         let printed: Value = serde_json::from_str(&process.first_line().await).unwrap();
         let text = |key: &str| printed[key].as_str().unwrap().to_owned();
         let (dashboard, control, token) = (text("dashboard"), text("control"), text("token"));
@@ -276,7 +282,7 @@ async fn every_fault_of_the_building_becomes_its_order() {
         let order = demo.order(asset, family).await;
         assert!(order["alarms"][0].is_string(), "{scenario}");
     }
-    // A unit that lies, one that is late and one that is slow never give a wrong value.
+    // A unit that lies, one that is late and one that is slow are no trouble of the others.
     demo.scenario("garbage", "A4").await;
     demo.scenario("unit-late", "A6").await;
     demo.scenario("unit-slow", "FPU1").await;
