@@ -7,7 +7,7 @@ mod words;
 
 use crate::Shared;
 use crate::auth::Asked;
-use crate::ports::{CommandError, Unavailable};
+use crate::ports::{CommandError, SeriesError, Unavailable};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -83,6 +83,8 @@ pub(crate) enum ApiError {
     KeyReused,
     /// The first request with this idempotency key is still running.
     KeyBusy,
+    /// More of a series than one answer may hold.
+    SeriesTooLarge,
     /// Photos may take no more room.
     StoreFull,
     /// Too often; may be tried again after so many seconds.
@@ -111,7 +113,9 @@ impl ApiError {
             ApiError::Csrf => StatusCode::FORBIDDEN,
             ApiError::NotFound => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            ApiError::BodySyntax { .. } | ApiError::Query(_) => StatusCode::BAD_REQUEST,
+            ApiError::BodySyntax { .. } | ApiError::Query(_) | ApiError::SeriesTooLarge => {
+                StatusCode::BAD_REQUEST
+            }
             ApiError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Form(_) | ApiError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
@@ -198,6 +202,15 @@ impl From<Unavailable> for ApiError {
     fn from(error: Unavailable) -> Self {
         tracing::warn!(what = error.what, error = %error.why, "the dashboard cannot read");
         ApiError::Unavailable
+    }
+}
+
+impl From<SeriesError> for ApiError {
+    fn from(error: SeriesError) -> Self {
+        match error {
+            SeriesError::TooLarge => ApiError::SeriesTooLarge,
+            SeriesError::Unavailable(error) => error.into(),
+        }
     }
 }
 

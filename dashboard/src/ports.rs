@@ -106,6 +106,17 @@ pub struct Unavailable {
     pub why: String,
 }
 
+/// Why a series was not given.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SeriesError {
+    /// More than one answer may hold: the question must be a smaller one.
+    #[error("the time asked for has too many samples")]
+    TooLarge,
+    /// It cannot be read now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
 /// Part of a time series, bucketed for a width in pixels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {
@@ -151,7 +162,7 @@ pub struct SeriesQuery {
 /// Reads time series. Losing it never touches alarms or orders.
 pub trait History: Send + Sync {
     /// Part of the series of one point. Numbers, flags as 0 and 1; texts and codes have no series.
-    fn series(&self, query: SeriesQuery) -> BoxFuture<'_, Result<Series, Unavailable>>;
+    fn series(&self, query: SeriesQuery) -> BoxFuture<'_, Result<Series, SeriesError>>;
 }
 
 /// One row of a list of alarms, open or over.

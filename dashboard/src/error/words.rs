@@ -44,6 +44,7 @@ pub(super) fn code(error: &ApiError) -> &'static str {
         ApiError::KeyReused => "idempotency.mismatch",
         ApiError::KeyBusy => "idempotency.in_progress",
         ApiError::RateLimited(_) => "rate.limited",
+        ApiError::SeriesTooLarge => "series.too_large",
         ApiError::StoreFull => "store.full",
         ApiError::Unavailable => "store.unavailable",
         ApiError::Internal => "internal",
@@ -90,6 +91,7 @@ pub(super) fn title(error: &ApiError) -> Text {
             "The same request is still being handled",
         ),
         ApiError::RateLimited(_) => ("请求过于频繁", "Too many requests"),
+        ApiError::SeriesTooLarge => ("一次要读的数据太多", "Too many samples for one answer"),
         ApiError::StoreFull => ("照片空间已满", "There is no room for photos"),
         ApiError::Unavailable => ("暂时无法读写记录", "Records are not available now"),
         ApiError::Internal => ("程序内部错误", "A fault inside the gateway"),
@@ -201,6 +203,10 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
         ApiError::Unavailable => (
             "没有做任何更改，或结果尚不确定；请稍后用同一幂等键重试。",
             "Nothing was confirmed; try again shortly, with the same idempotency key.",
+        ),
+        ApiError::SeriesTooLarge => (
+            "请缩短时间范围，或用 agg=minmax 读取。",
+            "Ask for a shorter time, or for agg=minmax.",
         ),
         ApiError::StoreFull => (
             "没有保存。请管理员增大 storage.photo_quota_mib。",

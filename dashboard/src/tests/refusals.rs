@@ -180,6 +180,10 @@ async fn wrong_query_parameters_are_named() {
         assert_eq!(answer.refusal(), code(400, "query.invalid"), "{path}");
         assert_eq!(answer.faults()[0].0, pointer, "{path}");
     }
+    let all = "/api/v1/points/P1/setpoint/series?agg=raw&from=0";
+    let answer = web.get(all).await;
+    assert_eq!(answer.refusal(), code(400, "series.too_large"));
+    assert_eq!(answer.header("retry-after"), "", "later is no better");
 }
 
 #[tokio::test]

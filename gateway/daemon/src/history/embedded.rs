@@ -12,7 +12,9 @@ use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 use zhiban_core::model::PointKind;
 use zhiban_core::{Duration, Model};
-use zhiban_dashboard::ports::{Aggregation, History, Series, SeriesQuery, Unavailable};
+use zhiban_dashboard::ports::{
+    Aggregation, History, Series, SeriesError, SeriesQuery, Unavailable,
+};
 
 /// Chunks that one question may touch.
 const CHUNKS: usize = 20_000;
@@ -37,13 +39,15 @@ pub struct Embedded {
 }
 
 impl History for Embedded {
-    fn series(&self, query: SeriesQuery) -> BoxFuture<'_, Result<Series, Unavailable>> {
-        Box::pin(async move {
-            self.read(query).await.map_err(|why| Unavailable {
-                what: "series",
-                why,
-            })
-        })
+    fn series(&self, query: SeriesQuery) -> BoxFuture<'_, Result<Series, SeriesError>> {
+        Box::pin(self.read(query))
+    }
+}
+
+fn unavailable(why: impl ToString) -> Unavailable {
+    Unavailable {
+        what: "series",
+        why: why.to_string(),
     }
 }
 
@@ -58,7 +62,7 @@ struct Plan {
 }
 
 impl Embedded {
-    async fn read(&self, query: SeriesQuery) -> Result<Series, String> {
+    async fn read(&self, query: SeriesQuery) -> Result<Series, SeriesError> {
         let Some(number) = self.dictionary.number(&query.key) else {
             return Ok(Series::default());
         };
@@ -80,13 +84,13 @@ impl Embedded {
         let coarse = plan.step >= COARSE && plan.agg != Aggregation::Raw;
         let bodies = if coarse { Bodies::Leave } else { Bodies::Read };
         let chunks = db.chunks(number, span, bodies, limit).await;
-        let chunks = chunks.map_err(|error| error.to_string())?;
+        let chunks = chunks.map_err(unavailable)?;
         if chunks.len() >= CHUNKS {
-            return Err("the time asked for has too many chunks".to_owned());
+            return Err(SeriesError::TooLarge);
         }
         let work = move || build(plan, &chunks, recent, coarse);
         let built = tokio::task::spawn_blocking(work).await;
-        built.map_err(|error| error.to_string())?
+        built.map_err(unavailable)?
     }
 
     fn plan(&self, query: &SeriesQuery) -> Plan {
@@ -115,13 +119,12 @@ fn build(
     chunks: &[Chunk],
     recent: Vec<Reading>,
     coarse: bool,
-) -> Result<Series, String> {
-    let too_many = "the time asked for has too many samples".to_owned();
+) -> Result<Series, SeriesError> {
     let mut buckets = Buckets::new(plan.window, plan.step);
     let decoded: i64 = chunks.iter().map(|chunk| chunk.count).sum();
     if coarse || decoded > DECODED {
         if plan.agg == Aggregation::Raw {
-            return Err(too_many);
+            return Err(SeriesError::TooLarge);
         }
         for chunk in chunks {
             if coarse {
@@ -141,7 +144,7 @@ fn build(
     let readings = in_order(old.flatten().chain(recent).collect());
     let samples = count(&readings, plan.window);
     match plan.agg {
-        Aggregation::Raw if samples > RAW => Err(too_many),
+        Aggregation::Raw if samples > RAW => Err(SeriesError::TooLarge),
         Aggregation::Raw => Ok(raw(&readings, plan.window)),
         Aggregation::Auto if samples <= plan.most_raw => Ok(raw(&readings, plan.window)),
         Aggregation::Auto | Aggregation::MinMax => {
