@@ -263,10 +263,12 @@ pub(crate) fn see_other(path: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, target)]).into_response()
 }
 
-/// Checks a password and opens a session: the `Set-Cookie` value.
+/// Checks a password and opens a session: the `Set-Cookie` value. The session the request came with ends:
+/// nobody could end it any more once its cookie is replaced.
 pub(crate) async fn sign_in(
     shared: &Shared,
     caller: Caller,
+    headers: &HeaderMap,
     user: String,
     password: String,
 ) -> Result<HeaderValue, ApiError> {
@@ -279,6 +281,7 @@ pub(crate) async fn sign_in(
         .await?
         .ok_or(ApiError::SignInRefused)?;
     shared.limiter.succeeded(&attempt);
+    end_session(shared, headers).await?;
     session_cookie(caller, secret, 1)
 }
 
@@ -288,10 +291,22 @@ pub(crate) async fn sign_out(
     caller: Caller,
     headers: &HeaderMap,
 ) -> Result<HeaderValue, ApiError> {
+    end_session(shared, headers).await?;
+    session_cookie(caller, String::new(), 0)
+}
+
+/// Ends the session of a request, if it has one, and with it every stream that was opened in it.
+async fn end_session(shared: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
     if let Some(secret) = cookie(headers, SESSION_COOKIE) {
         shared.app.accounts.sign_out(secret).await?;
+        shared.hub.session_ended();
     }
-    session_cookie(caller, String::new(), 0)
+    Ok(())
+}
+
+/// Whether a text holds what nobody types: such a name or password is never looked up.
+pub(crate) fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
 }
 
 fn session_cookie(caller: Caller, secret: String, days: i64) -> Result<HeaderValue, ApiError> {

@@ -178,6 +178,12 @@ impl Fixture {
         self.memory.forgetful.store(true, Ordering::SeqCst);
     }
 
+    /// Makes new records impossible while the old ones can still be read, or possible again.
+    pub fn stop_recording(&self, stopped: bool) {
+        self.memory.unrecorded.store(stopped, Ordering::SeqCst);
+        self.engine.deaf.store(stopped, Ordering::SeqCst);
+    }
+
     /// Takes every account away, as at the very first start.
     pub fn forget_accounts(&self) {
         self.memory.forget_accounts();

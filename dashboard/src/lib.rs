@@ -66,16 +66,22 @@ impl FromRef<Shared> for App {
     }
 }
 
+impl Shared {
+    fn new(app: App) -> Self {
+        Self {
+            hub: Arc::new(live::Hub::new(app.snapshot.clone(), (app.now)())),
+            app,
+            limiter: Arc::default(),
+            running: once::Running::default(),
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
 /// Every route of the dashboard. Needs `ConnectInfo<SocketAddr>` to slow down who guesses passwords.
 pub fn router(app: App) -> Router {
-    let shared = Shared {
-        hub: Arc::new(live::Hub::new(app.snapshot.clone(), (app.now)())),
-        app,
-        limiter: Arc::default(),
-        running: once::Running::default(),
-        uploads: Arc::new(Semaphore::new(UPLOADS)),
-        tasks: TaskTracker::new(),
-    };
+    let shared = Shared::new(app);
     let (api, document) = routes::api::router();
     let document = Arc::new(document);
     Router::new()

@@ -2,7 +2,7 @@
 //!
 //! No task of its own: whichever reader's clock ticks first does the work of that tick for all of them.
 
-use crate::ports::Live;
+use crate::ports::Identity;
 use crate::wire;
 use axum::body::Bytes;
 use serde_json::{Value as Json, json};
@@ -12,11 +12,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::Instant;
-use zhiban_core::alarm::AlarmState;
-use zhiban_core::{Alarm, Model, PointId, Priority, Quality, Snapshot, Timestamp};
+use zhiban_core::alarm::{AlarmChange, AlarmState};
+use zhiban_core::work_order::WorkOrderChange;
+use zhiban_core::{
+    Alarm, AlarmId, Model, PointId, Priority, Quality, Snapshot, Timestamp, WorkOrderNumber,
+    WorkOrderStatus,
+};
 
+/// The version that runs; a page drawn by another one is told so.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The most streams at once.
 const STREAMS: usize = 200;
+/// The most streams of one person: desks, a wall screen and phones.
+const STREAMS_OF_PERSON: usize = 8;
+/// The most streams of one token: a program may serve many people.
+const STREAMS_OF_TOKEN: usize = 32;
 /// How many changes of a set a reader may be behind.
 const BEHIND: usize = 256;
 /// The most points the overview carries; in a larger building each asset gives its first ones.
@@ -35,19 +45,32 @@ pub(crate) struct Hub {
     epoch: i64,
     count: AtomicU64,
     places: Arc<Semaphore>,
+    /// How many of the places each person and each token has.
+    taken: Arc<Mutex<BTreeMap<(bool, String), usize>>>,
+    /// Moves whenever a session was ended, so that no stream outlives its own.
+    ended: watch::Sender<()>,
     feeds: Mutex<BTreeMap<String, Weak<Feed>>>,
     /// What is said of all alarms together, with the sequence it holds for.
     alarms: Mutex<(u64, Json)>,
 }
 
 /// A place among the streams; given back when dropped.
-pub(crate) struct Ticket(
-    #[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit,
-);
+pub(crate) struct Ticket {
+    _place: OwnedSemaphorePermit,
+    whose: (bool, String),
+    taken: Arc<Mutex<BTreeMap<(bool, String), usize>>>,
+}
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         metrics::gauge!("zhiban_streams").decrement(1.0);
+        let mut taken = locked(&self.taken);
+        if let Some(count) = taken.get_mut(&self.whose) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.whose);
+            }
+        }
     }
 }
 
@@ -59,23 +82,52 @@ impl Hub {
             epoch: started.millis(),
             count: AtomicU64::new(0),
             places: Arc::new(Semaphore::new(STREAMS)),
+            taken: Arc::default(),
+            ended: watch::Sender::new(()),
             feeds: Mutex::default(),
             alarms: Mutex::new((u64::MAX, Json::Null)),
         }
     }
 
-    /// A place for one more stream; `None` when all are taken.
-    pub(crate) fn ticket(&self) -> Option<Ticket> {
-        match self.places.clone().try_acquire_owned() {
-            Ok(place) => {
-                metrics::gauge!("zhiban_streams").increment(1.0);
-                Some(Ticket(place))
-            }
-            Err(_) => {
-                metrics::counter!("zhiban_streams_refused_total").increment(1);
-                None
-            }
+    /// A place for one more stream; `None` when all are taken, or all that one may have.
+    pub(crate) fn ticket(&self, who: &Identity) -> Option<Ticket> {
+        let ticket = self.place(who);
+        if ticket.is_some() {
+            metrics::gauge!("zhiban_streams").increment(1.0);
+        } else {
+            metrics::counter!("zhiban_streams_refused_total").increment(1);
         }
+        ticket
+    }
+
+    fn place(&self, who: &Identity) -> Option<Ticket> {
+        let most = if who.session {
+            STREAMS_OF_PERSON
+        } else {
+            STREAMS_OF_TOKEN
+        };
+        let whose = (who.session, who.user.clone());
+        let mut taken = locked(&self.taken);
+        if taken.get(&whose).is_some_and(|count| *count >= most) {
+            return None;
+        }
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        *taken.entry(whose.clone()).or_default() += 1;
+        Some(Ticket {
+            _place: place,
+            whose,
+            taken: self.taken.clone(),
+        })
+    }
+
+    /// A session was ended: every stream asks whether it was its own.
+    pub(crate) fn session_ended(&self) {
+        self.ended.send_replace(());
+    }
+
+    /// Wakes whenever a session was ended.
+    pub(crate) fn endings(&self) -> watch::Receiver<()> {
+        self.ended.subscribe()
     }
 
     /// The next event number: grows always, and begins with the epoch.
@@ -114,40 +166,39 @@ impl Hub {
         Some(feed)
     }
 
-    /// What is to be said of a change of an alarm or an order.
-    pub(crate) fn event(&self, live: &Live) -> Bytes {
+    /// What is to be said of changes of alarms: the last one in full, those before it as `earlier`.
+    pub(crate) fn alarm_event(&self, changes: &[AlarmNews]) -> Option<Bytes> {
         let snapshot = self.snapshot.borrow().clone();
-        let model = &snapshot.model;
-        match live {
-            Live::Alarm { id, change, state } => {
-                let alarm = snapshot.alarms.get(id);
-                let mut data = self.alarms();
-                let own = json!({
-                    "id": id.to_string(),
-                    "change": change.code(),
-                    "state": state.code(),
-                    "asset": alarm.map(|alarm| &model.asset(alarm.asset).code),
-                    "rule": alarm.map(|alarm| &model.rule(alarm.rule).rule.id),
-                    "priority": alarm.map(|alarm| alarm.priority.number()),
-                });
-                if let (Some(data), Json::Object(own)) = (data.as_object_mut(), own) {
-                    data.extend(own);
-                }
-                frame("alarm", &data)
-            }
-            Live::WorkOrder { no, change, status } => {
-                let order = snapshot.work_orders.get(no);
-                let data = json!({
-                    "rev": snapshot.sequence,
-                    "no": no.to_string(),
-                    "change": change.code(),
-                    "status": status.code(),
-                    "asset": order.map(|order| &model.asset(order.asset).code),
-                    "assignee": order.and_then(|order| order.assignee.as_ref()),
-                });
-                frame("wo", &data)
-            }
+        let mut own: Vec<Json> = changes.iter().map(|one| one.said(&snapshot)).collect();
+        let last = own.pop()?;
+        let mut data = self.alarms();
+        if let (Some(data), Json::Object(last)) = (data.as_object_mut(), last) {
+            data.extend(last);
+            data.insert("earlier".to_owned(), own.into());
         }
+        Some(frame("alarm", &data))
+    }
+
+    /// What is to be said of a change of an order.
+    pub(crate) fn order_event(
+        &self,
+        no: &WorkOrderNumber,
+        change: WorkOrderChange,
+        status: WorkOrderStatus,
+    ) -> Bytes {
+        let snapshot = self.snapshot.borrow().clone();
+        let order = snapshot.work_orders.get(no);
+        let data = json!({
+            "rev": snapshot.sequence,
+            "no": no.to_string(),
+            "change": change.code(),
+            "state": status.code(),
+            // The name it had first; the same word as `state`.
+            "status": status.code(),
+            "asset": order.map(|order| &snapshot.model.asset(order.asset).code),
+            "assignee": order.and_then(|order| order.assignee.as_ref()),
+        });
+        frame("wo", &data)
     }
 
     /// What is to be said of all alarms together: `{rev, counts, unacked, top}`, counts by priority.
@@ -158,6 +209,28 @@ impl Hub {
             *known = (snapshot.sequence, summary(&snapshot));
         }
         known.1.clone()
+    }
+}
+
+/// A change of an alarm that a stream has yet to say.
+pub(crate) struct AlarmNews {
+    pub(crate) id: AlarmId,
+    pub(crate) change: AlarmChange,
+    pub(crate) state: AlarmState,
+}
+
+impl AlarmNews {
+    fn said(&self, snapshot: &Snapshot) -> Json {
+        let alarm = snapshot.alarms.get(&self.id);
+        let model = &snapshot.model;
+        json!({
+            "id": self.id.to_string(),
+            "change": self.change.code(),
+            "state": self.state.code(),
+            "asset": alarm.map(|alarm| &model.asset(alarm.asset).code),
+            "rule": alarm.map(|alarm| &model.rule(alarm.rule).rule.id),
+            "priority": alarm.map(|alarm| alarm.priority.number()),
+        })
     }
 }
 
@@ -245,12 +318,6 @@ impl Feed {
         self.say_changes(&mut said, latest);
         let changes = self.changes.subscribe();
         (self.all_of(&said.snapshot), changes)
-    }
-
-    /// Every point, as readers have been told it.
-    pub(crate) fn all(&self) -> Bytes {
-        let said = locked(&self.said).snapshot.clone();
-        self.all_of(&said)
     }
 
     /// Tells what changed, when the period is over. Cheap when another reader was first.

@@ -39,6 +39,14 @@ pub struct App {
     pub stop: tokio_util::sync::CancellationToken,
 }
 
+impl App {
+    /// Whether what happens is recorded: when it is not, people must be told.
+    pub(crate) fn records_are_written(&self) -> bool {
+        let checks = self.health.checks();
+        checks.iter().all(|one| one.ok || one.name != "journal")
+    }
+}
+
 /// A command on its way to the engine, with the way back.
 #[derive(Debug)]
 pub struct CommandRequest {

@@ -101,11 +101,18 @@ pub(super) async fn sign_in(
     State(shared): State<Shared>,
     Stranger(look): Stranger,
     caller: Caller,
+    headers: HeaderMap,
     Form(form): Form<LoginForm>,
 ) -> Result<Response, ApiError> {
     let user = form.username.trim().to_owned();
     let next = auth::safe_next(Some(&form.next)).to_owned();
-    let error = match auth::sign_in(&shared, caller, user.clone(), form.password).await {
+    let typed = !auth::has_control(&user) && !auth::has_control(&form.password);
+    let signed = if typed {
+        auth::sign_in(&shared, caller, &headers, user.clone(), form.password).await
+    } else {
+        Err(ApiError::SignInRefused)
+    };
+    let error = match signed {
         Ok(cookie) => return Ok(with_cookie(auth::see_other(&next), cookie)),
         Err(error) => error,
     };
@@ -164,17 +171,25 @@ pub(super) async fn set_up(
     State(shared): State<Shared>,
     Stranger(look): Stranger,
     caller: Caller,
+    headers: HeaderMap,
     Form(form): Form<SetupForm>,
 ) -> Result<Response, ApiError> {
     let user = form.username.trim().to_owned();
     let token = form.token.trim().to_owned();
     let accounts = &shared.app.accounts;
-    let made = accounts
-        .set_up(token.clone(), user.clone(), form.password.clone())
-        .await?;
+    let made = if auth::has_control(&token) {
+        Err(SetupRefused::Token)
+    } else if auth::has_control(&user) {
+        Err(SetupRefused::User)
+    } else if auth::has_control(&form.password) {
+        Err(SetupRefused::Password)
+    } else {
+        let (token, password) = (token.clone(), form.password.clone());
+        accounts.set_up(token, user.clone(), password).await?
+    };
     let key = match made {
         Ok(()) => {
-            let cookie = auth::sign_in(&shared, caller, user, form.password).await?;
+            let cookie = auth::sign_in(&shared, caller, &headers, user, form.password).await?;
             return Ok(with_cookie(auth::see_other("/"), cookie));
         }
         Err(SetupRefused::Token) => "setup.refused_token",

@@ -194,6 +194,24 @@ async fn a_session_begins_and_ends() {
     assert_eq!(who(&cookie).await.status, StatusCode::UNAUTHORIZED);
 }
 
+#[tokio::test]
+async fn signing_in_again_ends_the_session_it_came_with() {
+    let web = Web::new();
+    let old = web.cookie().await;
+    let headers = [("cookie", old.as_str()), ("sec-fetch-site", "same-origin")];
+    let again = sign_in(&web, PASSWORD, &headers).await;
+    assert_eq!(again.status, StatusCode::NO_CONTENT);
+    let new = again.header("set-cookie").split(';').next().unwrap();
+    for (cookie, status) in [
+        (old.as_str(), StatusCode::UNAUTHORIZED),
+        (new, StatusCode::OK),
+    ] {
+        let headers = [("cookie", cookie)];
+        let who = request(Method::GET, "/api/v1/session", &headers, None);
+        assert_eq!(web.send(who).await.status, status);
+    }
+}
+
 async fn sign_in(web: &Web, password: &str, headers: &[(&str, &str)]) -> Answer {
     let body = json!({ "username": USER, "password": password });
     web.send(request(
@@ -286,6 +304,46 @@ async fn other_sites_cannot_act_for_who_is_signed_in() {
     // Another site cannot sign somebody in either.
     let answer = sign_in(&web, PASSWORD, &[("sec-fetch-site", "cross-site")]).await;
     assert_eq!(answer.refusal(), (403, "csrf".to_owned()));
+}
+
+/// Every address of a page that takes a form, as the router has it, with examples in place of parameters.
+fn forms() -> Vec<String> {
+    let routes = include_str!("../pages.rs").split(".route(").skip(1);
+    let posts = routes.filter(|route| route.contains("post("));
+    let path = |route: &str| route.split('"').nth(1).unwrap().to_owned();
+    posts
+        .map(path)
+        .map(|path| path.replace("{code}", "A3").replace("{id}", "1"))
+        .map(|path| path.replace("{no}", "WO-20260101-001"))
+        .collect()
+}
+
+#[tokio::test]
+async fn no_route_that_changes_anything_takes_another_sites_word() {
+    let web = Web::new();
+    let cookie = web.cookie().await;
+    let api = routes(&web).await;
+    let pages = forms().into_iter().map(|path| (Method::POST, path));
+    let all: Vec<_> = api.into_iter().chain(pages).collect();
+    let changing = all.iter().filter(|(method, _)| !method.is_safe());
+    assert!(changing.clone().count() > 20, "{all:?}");
+    for (method, path) in changing {
+        for site in [&[][..], &[("sec-fetch-site", "cross-site")]] {
+            let mut headers = vec![("cookie", cookie.as_str())];
+            headers.extend(site);
+            let answer = web
+                .send(request(method.clone(), path, &headers, None))
+                .await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
+        }
+    }
+    let headers = [("cookie", cookie.as_str())];
+    let who = request(Method::GET, "/api/v1/session", &headers, None);
+    assert_eq!(
+        web.send(who).await.status,
+        StatusCode::OK,
+        "nobody was signed out"
+    );
 }
 
 #[tokio::test]

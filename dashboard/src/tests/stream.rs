@@ -2,6 +2,8 @@
 
 use super::{Web, request};
 use crate::fixture::TOKEN;
+use crate::live::Hub;
+use crate::ports::Identity;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
@@ -204,6 +206,7 @@ async fn alarms_and_orders_come_at_once() {
         (&order["change"], &order["status"], &order["asset"]),
         (&json!("created"), &json!("approved"), &json!("A3"))
     );
+    assert_eq!(order["state"], order["status"]);
 
     let id = served.web.alarm("entrapment").await;
     served
@@ -245,7 +248,8 @@ async fn streams_are_counted() {
         web.router.clone().oneshot(request).await.unwrap()
     };
     let mut held = Vec::new();
-    for _ in 0..200 {
+    // One token, one user: neither may take all the places.
+    for _ in 0..32 {
         let stream = open().await;
         assert_eq!(stream.status(), StatusCode::OK);
         held.push(stream);
@@ -255,6 +259,41 @@ async fn streams_are_counted() {
     assert_eq!(refused.headers()["retry-after"], "10");
     drop(held.pop());
     assert_eq!(open().await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn one_person_leaves_places_for_the_others() {
+    let fixture = crate::fixture::Fixture::start();
+    let hub = Hub::new(fixture.app.snapshot.clone(), (fixture.app.now)());
+    let take = |user: String| {
+        let display_name = user.clone();
+        hub.ticket(&Identity {
+            user,
+            display_name,
+            session: true,
+        })
+    };
+    let mut held: Vec<_> = (0..8).filter_map(|_| take("duty".into())).collect();
+    assert_eq!(held.len(), 8);
+    assert!(take("duty".into()).is_none());
+    held.extend((0..192).filter_map(|n| take(format!("other{n}"))));
+    assert_eq!(held.len(), 200);
+    assert!(take("late".into()).is_none(), "all places are taken");
+    held.remove(0);
+    assert!(take("duty".into()).is_some());
+}
+
+#[tokio::test]
+async fn a_set_that_does_not_exist_takes_nothing_from_the_others() {
+    let served = serve().await;
+    let mut listener = Listener::open(served.port, "?sets=asset:P1,asset:X9,none").await;
+    let hello = listener.next().await.unwrap();
+    assert_eq!(hello.data["sets"], json!(["asset:P1"]));
+    assert_eq!(listener.wait("p").await.as_array().unwrap().len(), 8);
+    let mut listener = Listener::open(served.port, "?sets=asset:X9").await;
+    assert_eq!(listener.next().await.unwrap().data["sets"], json!([]));
+    served.web.fixture.trip();
+    assert_eq!(listener.wait("alarm").await["rule"], "pump2_fault");
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ pub(super) async fn who(Signed(who): Signed) -> Json<Session> {
 pub(super) async fn sign_in(
     State(shared): State<Shared>,
     caller: Caller,
+    headers: HeaderMap,
     Body(body): Body<SignInRequest>,
 ) -> Result<Response, ApiError> {
     let mut form = Form::default();
@@ -36,8 +37,13 @@ pub(super) async fn sign_in(
     let user = form.need("username", user);
     let password = body.password.filter(|password| !password.is_empty());
     let password = form.need("password", password);
+    for (name, text) in [("username", &user), ("password", &password)] {
+        if text.as_deref().is_some_and(auth::has_control) {
+            form.fault(name, "control_character");
+        }
+    }
     let (user, password) = form.done(user.zip(password))?;
-    let cookie = auth::sign_in(&shared, caller, user, password).await?;
+    let cookie = auth::sign_in(&shared, caller, &headers, user, password).await?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
