@@ -280,6 +280,7 @@ impl Visit {
             unacknowledged,
             acknowledged,
             open_orders: self.snapshot.work_orders.len(),
+            recorded: self.app.records_are_written(),
             key: uuid::Uuid::new_v4().to_string(),
             script_words: script_words(self.words()),
             look: self.look.clone(),
@@ -319,6 +320,8 @@ pub(crate) struct Frame {
     pub(crate) unacknowledged: usize,
     pub(crate) acknowledged: usize,
     pub(crate) open_orders: usize,
+    /// Whether records are written; when they are not, every page says so.
+    pub(crate) recorded: bool,
     /// For the form in the bar.
     pub(crate) key: String,
     /// The words the scripts use, as JSON.
@@ -332,6 +335,11 @@ impl Frame {
 
     pub(crate) fn n(&self, key: &str, n: impl std::fmt::Display) -> String {
         self.look.words.n(key, n)
+    }
+
+    /// The version the page was drawn by; the stream names the one that runs.
+    pub(crate) fn version(&self) -> &'static str {
+        crate::live::VERSION
     }
 
     pub(crate) fn time(&self, key: &str, at: &When) -> String {

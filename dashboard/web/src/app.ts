@@ -6,6 +6,7 @@ import { listenForPhotos } from "./photos";
 import { refresh, start } from "./refresh";
 import { connect, showLink } from "./stream";
 import { bind, last, onRow } from "./values";
+import { renew } from "./version";
 
 declare global {
   interface Window {
@@ -18,6 +19,7 @@ function settle(): void {
   bind();
   tick();
   showLink();
+  renew();
   document.querySelector<HTMLElement>("[aria-invalid=true],[data-focus]")?.focus();
   wantTrend();
 }

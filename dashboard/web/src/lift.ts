@@ -1,7 +1,7 @@
 // Moves the cars and says what they do. Between landings a car stands where its position says,
 // measured against the landings it was seen at; until two are known it stands at its nearest floor.
 
-import type { Row } from "./values";
+import type { Row } from "./events";
 import { word } from "./words";
 
 type Last = (key: string) => Row | undefined;

@@ -6,8 +6,14 @@ import { Idiomorph } from "idiomorph";
 
 const QUIET = 250;
 const LEAST = 1000;
+/** The longest wait before a refresh that failed is tried again. */
+const PATIENCE = 30_000;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let drawn = 0;
+/** Somebody asked since the last one began; one is on its way; so many failed in a row. */
+let asked = false;
+let busy = false;
+let failures = 0;
 
 /** What stays as it is while the rest of the page is replaced. */
 function keeps(shown: Node): boolean {
@@ -60,6 +66,8 @@ export function start(done: () => void): void {
     const form = (event.target as HTMLElement).closest<HTMLElement>("form");
     if (form) form.dataset["dirty"] = "";
   });
+  document.addEventListener("htmx:beforeSwap", (event) => keepPage(event as Exchange));
+  for (const end of ["htmx:afterRequest", "htmx:onLoadError"]) document.addEventListener(end, (event) => over(event as Exchange));
   document.addEventListener("htmx:beforeRequest", (event) => mark(event, true));
   document.addEventListener("htmx:afterRequest", (event) => mark(event, false));
   document.addEventListener("change", (event) => {
@@ -88,13 +96,49 @@ function foldOthers(event: Event): void {
     if (other !== opened) other.open = false;
 }
 
-/** Asks for the page again, soon, and at most once a second however many events come. */
+/** Asks for the page again, soon, and at most once a second however many events come. None is ever dropped. */
 export function refresh(): void {
-  if (timer !== undefined) return;
-  const wait = Math.max(QUIET, drawn + LEAST - Date.now());
-  timer = setTimeout(() => {
+  asked = true;
+  if (failures > 0) {
+    failures = 0;
+    clearTimeout(timer);
     timer = undefined;
-    drawn = Date.now();
-    document.body.dispatchEvent(new CustomEvent("zhiban:changed"));
-  }, wait);
+  }
+  schedule();
+}
+
+function schedule(): void {
+  if (busy || timer !== undefined) return;
+  const soon = Math.max(QUIET, drawn + LEAST - Date.now());
+  const later = Math.min(PATIENCE, LEAST * 2 ** failures) * (0.5 + Math.random() / 2);
+  timer = setTimeout(send, failures > 0 ? later : soon);
+}
+
+function send(): void {
+  timer = undefined;
+  asked = false;
+  drawn = Date.now();
+  // A page that only says what went wrong with a form has nothing to refresh.
+  busy = document.getElementById("refresh") !== null;
+  document.body.dispatchEvent(new CustomEvent("zhiban:changed"));
+}
+
+type Exchange = CustomEvent<{ requestConfig?: { elt?: Element }; xhr: XMLHttpRequest; shouldSwap: boolean }>;
+
+function isRefresh(event: Exchange): boolean {
+  return event.detail.requestConfig?.elt?.id === "refresh";
+}
+
+/** A refresh that was refused changes nothing: the page stays what it is, and is asked for again. */
+function keepPage(event: Exchange): void {
+  if (isRefresh(event) && event.detail.xhr.status >= 400) event.detail.shouldSwap = false;
+}
+
+function over(event: Exchange): void {
+  if (!isRefresh(event)) return;
+  const { status } = event.detail.xhr;
+  const failed = event.type === "htmx:onLoadError" || status === 0 || status === 429 || status >= 500;
+  busy = false;
+  failures = failed ? failures + 1 : 0;
+  if (asked || failed) schedule();
 }

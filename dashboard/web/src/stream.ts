@@ -2,101 +2,85 @@
 // The page is marked lost when nothing came for 15 seconds; nothing is then shown as if it were fresh.
 
 import { now, siteTime, span, sync } from "./clock";
-import { type Row, take } from "./values";
+import { type Message, open, SILENCE } from "./events";
+import { forget, take } from "./values";
+import { compare } from "./version";
 import { word } from "./words";
 
-/** What the worker says to a page. */
-export type Message =
-  | { kind: "rows"; rows: Row[] }
-  | { kind: "beat"; at: number }
-  | { kind: "changed" }
-  | { kind: "reload" }
-  | { kind: "link"; up: boolean; refused?: boolean };
-
-const SILENCE = 15_000;
-const EVENTS = ["hello", "p", "alarm", "wo", "hb", "reload"] as const;
+const sets = (document.body.dataset["sets"] ?? "overview").trim();
 let heard = Date.now();
 let up = false;
 let changed: () => void = () => {};
 
-/** Opens the stream; `onChange` is called when alarms or orders changed. */
+/** Opens the stream; `onChange` is called when alarms or orders may have changed. */
 export function connect(onChange: () => void): void {
   changed = onChange;
-  const sets = (document.body.dataset["sets"] ?? "overview").trim();
   const worker = document.body.dataset["worker"];
-  if (worker && "SharedWorker" in window) {
-    const shared = new SharedWorker(worker);
-    shared.port.onmessage = (event: MessageEvent<Message>) => receive(event.data);
-    shared.port.start();
-    shared.port.postMessage({ sets });
-    addEventListener("pagehide", () => shared.port.postMessage({ bye: true }));
-    addEventListener("pageshow", (event) => event.persisted && shared.port.postMessage({ sets }));
-  } else {
-    alone(sets);
-  }
+  if (worker && "SharedWorker" in window) share(worker);
+  else alone();
   setInterval(watch, 1000);
 }
 
+/** Listens through the worker, which must know that this tab is there, and which one is looked at. */
+function share(worker: string): void {
+  const { port } = new SharedWorker(worker);
+  const here = (front: boolean): void => port.postMessage({ sets, front });
+  port.onmessage = (event: MessageEvent<Message>) => {
+    if (event.data.kind === "beat") here(false);
+    receive(event.data);
+  };
+  port.start();
+  here(!document.hidden);
+  addEventListener("pagehide", () => port.postMessage({ bye: true }));
+  addEventListener("pageshow", (event) => event.persisted && here(true));
+  document.addEventListener("visibilitychange", () => document.hidden || here(true));
+}
+
 /** A stream of this tab alone, open only while somebody can see it. */
-function alone(sets: string): void {
+function alone(): void {
   let source: EventSource | undefined;
   const follow = (): void => {
-    if (document.hidden) {
+    const dead = source?.readyState === EventSource.OPEN && Date.now() - heard > SILENCE;
+    if (document.hidden || dead) {
       source?.close();
       source = undefined;
-    } else if (!source || source.readyState === EventSource.CLOSED) {
-      source = open(sets, receive);
     }
+    if (!document.hidden && (!source || source.readyState === EventSource.CLOSED)) source = open(sets, receive);
   };
   document.addEventListener("visibilitychange", follow);
   setInterval(follow, 5000);
   follow();
 }
 
-/** Opens an event source and turns its events into messages. */
-export function open(sets: string, say: (message: Message) => void): EventSource {
-  const source = new EventSource(`/api/v1/stream?sets=${encodeURIComponent(sets)}`);
-  source.onopen = () => say({ kind: "link", up: true });
-  source.onerror = () => say({ kind: "link", up: false, refused: source.readyState === EventSource.CLOSED });
-  for (const name of EVENTS) {
-    source.addEventListener(name, (event) => {
-      const message = read(name, (event as MessageEvent<string>).data);
-      if (message) say(message);
-    });
-  }
-  return source;
-}
-
-function read(name: (typeof EVENTS)[number], data: string): Message | undefined {
-  switch (name) {
-    case "p":
-      return { kind: "rows", rows: JSON.parse(data) as Row[] };
-    case "hb":
-      return { kind: "beat", at: Number(data) };
-    case "hello":
-      return { kind: "beat", at: Date.parse((JSON.parse(data) as { server_time?: string }).server_time ?? "") };
-    case "reload":
-      return { kind: "reload" };
-    case "alarm":
-    case "wo":
-      return { kind: "changed" };
-  }
-}
-
 function receive(message: Message): void {
-  if (message.kind === "link" && !message.up) {
-    up = false;
-    watch();
+  if (message.kind === "lost") {
+    lose();
     // Refused, not merely gone: asking for the page leads to the sign-in when the session is over.
     if (message.refused) changed();
     return;
   }
-  const missed = !up && Date.now() - heard > 3000;
-  heard = Date.now();
-  up = true;
-  if (message.kind === "rows") take(message.rows);
-  if (message.kind === "beat") sync(message.at);
-  if (message.kind === "changed" || message.kind === "reload" || missed) changed();
+  if (message.kind === "hello") begin(message.sets, message.version);
+  if (message.kind === "hello" || message.kind === "beat") sync(message.at);
+  if (message.kind === "changed") changed();
+  if (up) heard = Date.now();
+  // What the server writes of links and counts changes with it, without any other event.
+  if (up && message.kind === "rows" && take(message.rows)) changed();
+  watch();
+}
+
+/** A stream begins. What happened since the page was drawn, nobody will tell: it is asked for again. */
+function begin(carried: string[], version: string): void {
+  // A stream that carries nothing of this page says nothing about its values.
+  if (sets.split(",").some((name) => carried.includes(name))) up = true;
+  else lose();
+  compare(version);
+  changed();
+}
+
+/** What is known is known no longer: the server's page has the last word until the stream is back. */
+function lose(): void {
+  up = false;
+  forget();
   watch();
 }
 

@@ -3,7 +3,8 @@
 
 import uPlot from "uplot";
 import { now, span } from "./clock";
-import { number, type Row } from "./values";
+import type { Row } from "./events";
+import { number } from "./values";
 import { word } from "./words";
 
 type Series = { t: (number | string)[]; min: (number | null)[]; max: (number | null)[]; last: (number | null)[]; step_ms: number };

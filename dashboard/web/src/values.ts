@@ -1,13 +1,11 @@
 // Puts live values into the page: texts, marks for the style sheet, and shapes that move.
 // A value that is not there is shown as such; an old one keeps its text and is marked old.
 
-import { now } from "./clock";
+import type { Row } from "./events";
 import { moveLifts } from "./lift";
 import { word } from "./words";
 
-/** Key, value, quality (0 good, 1 uncertain, 2 bad, 3 stale), time in milliseconds. */
-export type Row = [string, number | string | boolean | null, number, number | null];
-
+const STALE = 3;
 const known = new Map<string, Row>();
 const listeners = new Set<(row: Row) => void>();
 let index = new Map<string, HTMLElement[]>();
@@ -24,11 +22,17 @@ export function onRow(listener: (row: Row) => void): void {
   listeners.add(listener);
 }
 
+/** Forgets every value: the link is gone, so that none of them may be laid over what the server says later. */
+export function forget(): void {
+  known.clear();
+  waiting.clear();
+}
+
 /** Finds every element that shows a point; to be called again after the page changed. */
 export function bind(): void {
   index = new Map();
-  for (const element of document.querySelectorAll<HTMLElement>("[data-v],[data-c],[data-y]")) {
-    const keys = new Set([element.dataset["v"], element.dataset["c"], element.dataset["y"]]);
+  for (const element of document.querySelectorAll<HTMLElement>("[data-v],[data-c],[data-y],[data-at]")) {
+    const keys = new Set(["v", "c", "y", "at"].map((name) => element.dataset[name]));
     for (const key of keys) {
       if (key === undefined) continue;
       const list = index.get(key);
@@ -40,14 +44,18 @@ export function bind(): void {
   draw();
 }
 
-/** Takes new rows; they are drawn with the next frame. */
-export function take(rows: Row[]): void {
+/** Takes new rows; they are drawn with the next frame. Says whether something fell silent or speaks again. */
+export function take(rows: Row[]): boolean {
+  let turned = false;
   for (const row of rows) {
+    const before = known.get(row[0]);
+    turned ||= before !== undefined && (before[2] === STALE) !== (row[2] === STALE);
     known.set(row[0], row);
     waiting.set(row[0], row);
     for (const listener of listeners) listener(row);
   }
   if (!frame && waiting.size > 0) frame = requestAnimationFrame(draw);
+  return turned;
 }
 
 function draw(): void {
@@ -70,6 +78,7 @@ function show(element: HTMLElement, key: string, row: Row): void {
     set(element, "val", value === null ? "" : String(value));
     set(element, "q", String(quality));
   }
+  if (data["at"] === key) dated(element, at);
   if (data["y"] === key && typeof value === "number") shift(element, value);
   if (data["v"] !== key) return;
   const wanted = format(element, value);
@@ -78,10 +87,15 @@ function show(element: HTMLElement, key: string, row: Row): void {
   element.toggleAttribute("data-none", value === null);
   if (quality === 0) element.removeAttribute("title");
   const card = element.closest<HTMLElement>("[data-card]");
-  if (!card) return;
+  // A card that is about a point of its own does not follow another one that stands in it.
+  if (!card || (card.dataset["c"] ?? key) !== key) return;
   set(card, "q", String(quality));
   const age = card.querySelector<HTMLElement>(".age time");
-  if (age) age.setAttribute("datetime", new Date(at ?? now()).toISOString());
+  if (age) dated(age, at);
+}
+
+function dated(element: HTMLElement, at: number | null): void {
+  if (at !== null) element.setAttribute("datetime", new Date(at).toISOString());
 }
 
 function set(element: HTMLElement, name: string, value: string): void {

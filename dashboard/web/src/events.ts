@@ -1,0 +1,46 @@
+// Opens the live stream and turns its events into messages; the page and the shared worker both use it.
+// It must not touch the page: a worker has none.
+
+/** Key, value, quality (0 good, 1 uncertain, 2 bad, 3 stale), time in milliseconds. */
+export type Row = [string, number | string | boolean | null, number, number | null];
+
+/** The beginning of a stream: the server's time, its version, and the sets it carries. */
+export type Hello = { kind: "hello"; at: number; version: string; sets: string[] };
+
+/** What is said to a page. */
+export type Message =
+  | Hello
+  | { kind: "rows"; rows: Row[] }
+  | { kind: "beat"; at: number }
+  | { kind: "changed" }
+  | { kind: "lost"; refused: boolean };
+
+/** Without a word for so long a stream is taken for dead; the server beats every 5 s. */
+export const SILENCE = 15_000;
+
+const EVENTS = ["hello", "p", "alarm", "wo", "hb", "reload"] as const;
+
+/** Opens the stream of these sets. */
+export function open(sets: string, say: (message: Message) => void): EventSource {
+  const source = new EventSource(`/api/v1/stream?sets=${encodeURIComponent(sets)}`);
+  source.onerror = () => say({ kind: "lost", refused: source.readyState === EventSource.CLOSED });
+  for (const name of EVENTS) source.addEventListener(name, (event) => say(read(name, (event as MessageEvent<string>).data)));
+  return source;
+}
+
+function read(name: (typeof EVENTS)[number], data: string): Message {
+  switch (name) {
+    case "p":
+      return { kind: "rows", rows: JSON.parse(data) as Row[] };
+    case "hb":
+      return { kind: "beat", at: Number(data) };
+    case "hello": {
+      const said = JSON.parse(data) as { server_time: number; version: string; sets: string[] };
+      return { kind: "hello", at: said.server_time, version: said.version, sets: said.sets };
+    }
+    case "alarm":
+    case "wo":
+    case "reload":
+      return { kind: "changed" };
+  }
+}
