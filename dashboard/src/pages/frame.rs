@@ -378,7 +378,6 @@ fn script_words(words: Words) -> String {
         "lift.down",
         "lift.idle",
         "lift.off_level",
-        "lift.stale",
         "pump.running",
         "pump.stopped",
         "pump.fault",
@@ -386,6 +385,7 @@ fn script_words(words: Words) -> String {
         "asset.trend_failed",
         "asset.trend_loading",
         "asset.trend_summary",
+        "overview.cars_moving",
         "value.none",
     ];
     let table: BTreeMap<&str, String> = KEYS.into_iter().map(|key| (key, words.t(key))).collect();

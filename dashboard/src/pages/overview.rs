@@ -39,7 +39,7 @@ const INDICATORS: [(&str, &str, &str); 5] = [
 struct OverviewPage {
     f: Frame,
     lifts: Vec<Strip>,
-    lift_line: Vec<String>,
+    lift_line: LiftLine,
     panels: Vec<Panel>,
     fire_pumps: Vec<Pumps>,
     indicators: Vec<Indicator>,
@@ -51,6 +51,13 @@ struct OverviewPage {
     orders: Vec<OrderItem>,
     histogram: Option<Histogram>,
     figures: Vec<Figure>,
+}
+
+/// What stands beside the title of the elevators; the script keeps the count of moving cars.
+struct LiftLine {
+    cars: String,
+    moving: usize,
+    others: Vec<String>,
 }
 
 /// An asset without a picture.
@@ -165,21 +172,19 @@ pub(super) fn subjects(visit: &Visit) -> Vec<Subject<'_>> {
         .collect()
 }
 
-fn lift_line(visit: &Visit, lifts: &[Strip]) -> Vec<String> {
+fn lift_line(visit: &Visit, lifts: &[Strip]) -> LiftLine {
     let words = visit.words();
     let count = |of: fn(&Strip) -> bool| lifts.iter().filter(|one| of(one)).count();
-    let mut line = vec![words.n("overview.cars", lifts.len())];
     let parts = [
-        ("overview.cars_moving", count(|one| one.0.moving == "true")),
         ("overview.cars_alarm", count(|one| one.0.symbol.is_some())),
         ("overview.cars_stale", count(|one| one.0.stale)),
     ];
-    for (key, n) in parts {
-        if n > 0 {
-            line.push(words.n(key, n));
-        }
+    let others = parts.into_iter().filter(|(_, n)| *n > 0);
+    LiftLine {
+        cars: words.n("overview.cars", lifts.len()),
+        moving: count(|one| one.0.moving.is("true")),
+        others: others.map(|(key, n)| words.n(key, n)).collect(),
     }
-    line
 }
 
 impl Tile {

@@ -116,6 +116,8 @@ pub(crate) struct Reading {
     pub(crate) q: u8,
     pub(crate) quality: String,
     pub(crate) reason: String,
+    /// The word for a value that says nothing about now.
+    pub(crate) old: String,
     pub(crate) at: Option<When>,
     /// Whether it has a trend.
     pub(crate) numeric: bool,
@@ -155,6 +157,7 @@ impl Reading {
                 .unwrap_or_default(),
             q: quality_number(state.quality),
             quality: words.code("quality", state.quality.code()),
+            old: words.t("value.old"),
             reason: reason.map_or_else(String::new, |one| words.code("reason", one.code())),
             at: state.at.map(|at| times.when(at)),
             numeric: matches!(point.kind, PointKind::Analog | PointKind::Counter),

@@ -6,6 +6,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
 use tower::ServiceExt;
+use zhiban_core::point::QualityReason;
+use zhiban_core::{LinkState, Value};
 
 const PAGES: [&str; 12] = [
     "/",
@@ -366,6 +368,100 @@ async fn losing_the_record_store_is_said_in_words() {
         .await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.contains("<html lang=\"zh-CN\"") && page.contains("暂时无法读写记录"));
+}
+
+/// The part of a page from a mark to the end of its element.
+fn piece<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = page.split_once(from).unwrap();
+    rest.split(to).next().unwrap()
+}
+
+#[tokio::test]
+async fn what_says_nothing_about_now_is_not_drawn_as_if_it_did() {
+    let person = Person::new().await;
+    let fixture = &person.fixture;
+    fixture.set(&[
+        ("A3/floor", Value::Integer(5)),
+        ("A3/car_moving", Value::Flag(true)),
+        ("A3/direction", Value::Text("up".into())),
+        ("A3/service_mode", Value::Text("normal".into())),
+    ]);
+    let page = person.read("/", "en").await;
+    let lift = piece(&page, "id=\"lift-A3\"", "</a>");
+    assert!(lift.contains("data-lift-state>Up<") && lift.contains("data-state-q=\"0\""));
+    assert!(page.contains("data-cars-moving> · 1 running<"));
+
+    // One part is enough: nobody knows what the car does, though its floor is known.
+    fixture.spoil("A3/direction", QualityReason::OutOfRange);
+    for path in ["/", "/assets/A3"] {
+        let page = person.read(path, "en").await;
+        let lift = piece(&page, "data-lift=\"A3\"", "data-lift-at");
+        assert!(lift.contains("data-lift-state></span>"), "{lift}");
+        assert!(lift.contains("data-q=\"0\" data-state-q=\"2\""), "{lift}");
+        assert!(page.contains("A3/direction\" data-val=\"up\" data-q=\"2\""));
+        assert!(lift.ends_with("<span class=\"old\">Stale <time class=\"n\" data-age "));
+    }
+    fixture.link("A3", LinkState::Down);
+    let page = person.read("/", "zh-CN").await;
+    assert!(
+        page.contains("data-cars-moving hidden"),
+        "no car is known to move"
+    );
+    let lift = piece(&page, "id=\"lift-A3\"", "</a>");
+    assert!(lift.contains("data-q=\"3\" data-state-q=\"3\"") && lift.contains("数据陈旧"));
+
+    fixture.spoil("P1/pump1_running", QualityReason::Timeout);
+    fixture.spoil("P1/outlet_pressure", QualityReason::Timeout);
+    let page = person.read("/", "en").await;
+    let pump = piece(&page, "data-c=\"P1/pump1_running\"", "</li>");
+    assert!(
+        pump.starts_with(" data-val=\"true\" data-q=\"2\""),
+        "{pump}"
+    );
+    assert!(pump.contains("class=\"w oldw\"") && pump.contains("data-at=\"P1/pump1_running\""));
+    let gauge = piece(&page, "<figure class=\"ind", "</figure>");
+    assert!(gauge.contains("data-q=\"2\"") && gauge.contains("data-at=\"P1/outlet_pressure\""));
+}
+
+#[tokio::test]
+async fn what_is_not_recorded_is_said_on_every_page() {
+    let person = Person::new().await;
+    person.fixture.stop_recording(true);
+    for (language, words) in [
+        ("zh-CN", "记录暂时无法写入"),
+        ("en", "Records cannot be written"),
+    ] {
+        for path in PAGES {
+            let page = person.read(path, language).await;
+            assert!(page.contains(words), "{path} in {language}");
+        }
+    }
+    person.fixture.stop_recording(false);
+    let page = person.read("/", "zh-CN").await;
+    assert!(!page.contains("记录暂时无法写入"));
+}
+
+#[tokio::test]
+async fn what_nobody_types_is_refused_at_the_door() {
+    let person = Person::new().await;
+    for fields in [
+        [("username", "du\u{7}ty"), ("password", PASSWORD)],
+        [("username", USER), ("password", "a quiet\u{0} night shift")],
+    ] {
+        let (status, _, page) = person.post("/login", &fields).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+        assert!(page.contains("name=\"username\""));
+    }
+    person.fixture.forget_accounts();
+    for (token, user, password) in [
+        ("fixture-setup\u{1}", "zhang", "a long enough one"),
+        ("fixture-setup", "zh\u{1b}ang", "a long enough one"),
+        ("fixture-setup", "zhang", "a long\nenough one"),
+    ] {
+        let fields = [("token", token), ("username", user), ("password", password)];
+        let (status, _, _) = person.post("/setup", &fields).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{fields:?}");
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,19 @@ export function moveLifts(assets: Set<string>, last: Last): void {
     const code = element.dataset["lift"] ?? "";
     if (assets.has(code)) move(element, code, last);
   }
+  count(last);
+}
+
+/** How many cars move, beside their title; a car that says nothing now is not one of them. */
+function count(last: Last): void {
+  const counter = document.querySelector<HTMLElement>("[data-cars-moving]");
+  const lifts = document.querySelectorAll<HTMLElement>("[data-lift]");
+  const rows = [...lifts].map((lift) => last(`${lift.dataset["lift"]}/car_moving`));
+  if (!counter || rows.includes(undefined)) return;
+  const n = rows.filter((row) => row !== undefined && row[1] === true && row[2] <= 1).length;
+  counter.hidden = n === 0;
+  const text = ` · ${word("overview.cars_moving", { n })}`;
+  if (counter.textContent !== text) counter.textContent = text;
 }
 
 const order = (floor: number): number => (floor > 0 ? floor - 1 : floor);
@@ -24,9 +37,14 @@ const named = (floor: number): string => (floor > 0 ? `${floor}F` : `B${Math.max
 function move(element: HTMLElement, code: string, last: Last): void {
   const row = last(`${code}/floor`);
   if (!row) return;
-  const value = (point: string): Row[1] => last(`${code}/${point}`)?.[1] ?? null;
+  // What is not known to be so now, is not known.
+  const value = (point: string): Row[1] => {
+    const known = last(`${code}/${point}`);
+    return known && known[2] <= 1 ? known[1] : null;
+  };
   const [, floor, quality] = row;
   if (element.dataset["q"] !== String(quality)) element.dataset["q"] = String(quality);
+  const known = age(element, TELLING.map((point) => last(`${code}/${point}`)));
   if (typeof floor !== "number") {
     put(element, "[data-lift-floor]", word("value.none"));
   } else {
@@ -37,7 +55,21 @@ function move(element: HTMLElement, code: string, last: Last): void {
     for (const label of element.querySelectorAll<SVGElement>("[data-floor]"))
       label.classList.toggle("here", label.dataset["floor"] === named(floor));
   }
-  put(element, "[data-lift-state]", sentence(element, quality, value));
+  put(element, "[data-lift-state]", sentence(element, known, value));
+}
+
+/** The points without which nobody can say what the car does, where it has them. */
+const TELLING = ["floor", "car_moving", "direction", "service_mode", "door_state"];
+
+/** Marks the picture with the worst of what says what the car does, and since when; gives whether all is known. */
+function age(element: HTMLElement, rows: (Row | undefined)[]): boolean {
+  const old = rows.filter((row): row is Row => row !== undefined && row[2] > 1);
+  const worst = String(Math.max(0, ...old.map((row) => row[2])));
+  if (element.dataset["stateQ"] !== worst) element.dataset["stateQ"] = worst;
+  const times = old.map((row) => row[3]).filter((at) => at !== null);
+  if (times.length > 0)
+    element.querySelector("[data-lift-at]")?.setAttribute("datetime", new Date(Math.min(...times)).toISOString());
+  return old.length === 0;
 }
 
 /** Where the car is, in floors counted from floor 1 as 0. */
@@ -80,13 +112,13 @@ function carry(element: HTMLElement, place: number): void {
   if (car) car.style.transform = `translate(0, ${(top + share * height).toFixed(1)}px)`;
 }
 
-/** What the car does, in one word; the server says the same on the first view. */
-function sentence(element: HTMLElement, quality: number, value: (point: string) => Row[1]): string {
+/** What the car does, in one word, nothing when that is not known; the server says the same on the first view. */
+function sentence(element: HTMLElement, known: boolean, value: (point: string) => Row[1]): string {
   const data = element.dataset;
   const words = (name: string): Record<string, string> => JSON.parse(data[name] || "{}") as Record<string, string>;
   if (data["alarm"]) return data["alarm"];
   if ("off" in data) return element.querySelector("[data-lift-state]")?.textContent ?? "";
-  if (quality > 1) return word("lift.stale");
+  if (!known) return "";
   const mode = value("service_mode");
   if (typeof mode === "string" && mode !== "normal") return words("modes")[mode] ?? mode;
   const direction = value("direction");

@@ -3,15 +3,48 @@
 //! Floors are drawn at equal heights; between landings the page's script moves the car by its position.
 
 use super::Subject;
-use crate::pages::show::{Symbol, floor_name};
+use crate::pages::show::{Symbol, When, floor_name, quality_number};
 use askama::Template;
 use askama::filters::HtmlSafe;
 use std::collections::BTreeMap;
-use zhiban_core::Value;
 use zhiban_core::facility::AssetState;
+use zhiban_core::{Timestamp, Value};
 
 /// The points without which there is no picture.
 pub(crate) const NEEDED: [&str; 3] = ["floor", "car_moving", "direction"];
+
+/// The points without which nobody can say what the car does, where the asset has them.
+const TELLING: [&str; 5] = [
+    "floor",
+    "car_moving",
+    "direction",
+    "service_mode",
+    "door_state",
+];
+
+/// A part of the picture: a value and whether it can be trusted.
+#[derive(Default)]
+pub(crate) struct Part {
+    pub(crate) val: String,
+    pub(crate) q: u8,
+}
+
+impl Part {
+    fn new(subject: &Subject<'_>, name: &str) -> Self {
+        if subject.find(name).is_none() {
+            return Self::default();
+        }
+        Self {
+            val: subject.raw(name),
+            q: subject.quality(name),
+        }
+    }
+
+    /// Whether it says something about now.
+    pub(crate) fn is(&self, val: &str) -> bool {
+        self.q <= 1 && self.val == val
+    }
+}
 
 /// A tick or a label beside the shaft.
 pub(crate) struct Mark {
@@ -27,7 +60,13 @@ pub(crate) struct Car {
     pub(crate) symbol: Option<Symbol>,
     /// The alarm's title; empty when there is none.
     pub(crate) alarm: String,
+    /// The quality of the floor.
     pub(crate) q: u8,
+    /// The worst quality of what says what the car does.
+    pub(crate) state_q: u8,
+    /// The word for it, and since when it has been so.
+    pub(crate) old: String,
+    pub(crate) old_at: Option<When>,
     pub(crate) stale: bool,
     pub(crate) lo: i64,
     pub(crate) hi: i64,
@@ -36,10 +75,10 @@ pub(crate) struct Car {
     pub(crate) y: String,
     pub(crate) floor: String,
     pub(crate) state: String,
-    pub(crate) moving: String,
-    pub(crate) direction: String,
-    pub(crate) door: String,
-    pub(crate) present: String,
+    pub(crate) moving: Part,
+    pub(crate) direction: Part,
+    pub(crate) door: Part,
+    pub(crate) present: Part,
     pub(crate) modes: String,
     pub(crate) doors: String,
     pub(crate) out_of_service: bool,
@@ -121,6 +160,13 @@ impl Car {
             symbol: worst.map(|alarm| subject.symbol(alarm)),
             alarm: alarm.map_or_else(String::new, |title| title.get(words.0).to_owned()),
             q: subject.quality("floor"),
+            state_q: telling(subject).map(|(q, _)| q).max().unwrap_or(3),
+            old: words.t("value.old"),
+            old_at: telling(subject)
+                .filter(|(q, _)| *q > 1)
+                .filter_map(|(_, at)| at)
+                .min()
+                .map(|at| subject.visit.times.when(at)),
             stale: state == AssetState::Stale,
             lo,
             hi,
@@ -129,10 +175,10 @@ impl Car {
             y: number(scale.y(floor.unwrap_or(lo))),
             floor: floor.map_or_else(|| words.t("value.none"), floor_name),
             state: String::new(),
-            moving: subject.raw("car_moving"),
-            direction: subject.raw("direction"),
-            door: subject.raw("door_state"),
-            present: subject.raw("passenger_present"),
+            moving: Part::new(subject, "car_moving"),
+            direction: Part::new(subject, "direction"),
+            door: Part::new(subject, "door_state"),
+            present: Part::new(subject, "passenger_present"),
             modes: meanings(subject, "service_mode"),
             doors: meanings(subject, "door_state"),
             out_of_service: state == AssetState::OutOfService,
@@ -153,7 +199,7 @@ impl Car {
         Some(car)
     }
 
-    /// What the car does, in one word; the page's script says the same.
+    /// What the car does, in one word, nothing when that is not known; the page's script says the same.
     fn sentence(&self, subject: &Subject<'_>, mode: &str) -> String {
         let words = subject.visit.words();
         if !self.alarm.is_empty() {
@@ -162,23 +208,30 @@ impl Car {
         if self.out_of_service {
             return words.t("asset_state.out_of_service");
         }
-        if self.q > 1 {
-            return words.t("lift.stale");
+        if self.state_q > 1 {
+            return String::new();
         }
         if !mode.is_empty() && mode != "normal" {
             return subject
                 .reading("service_mode")
                 .map_or_else(String::new, |one| one.text);
         }
-        match (self.moving.as_str(), self.direction.as_str()) {
+        match (self.moving.val.as_str(), self.direction.val.as_str()) {
             ("true", "up") => words.t("lift.up"),
             ("true", "down") => words.t("lift.down"),
-            _ if !matches!(self.door.as_str(), "" | "closed") => subject
+            _ if !matches!(self.door.val.as_str(), "" | "closed") => subject
                 .reading("door_state")
                 .map_or_else(String::new, |one| one.text),
             _ => words.t("lift.idle"),
         }
     }
+}
+
+/// Quality and time of each point that says what the car does.
+fn telling<'a>(subject: &Subject<'a>) -> impl Iterator<Item = (u8, Option<Timestamp>)> + use<'a> {
+    let subject = *subject;
+    let points = TELLING.iter().filter_map(move |name| subject.find(name));
+    points.map(|(_, state)| (quality_number(state.quality), state.at))
 }
 
 /// Where floors stand in a picture.

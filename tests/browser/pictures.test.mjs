@@ -1,0 +1,81 @@
+// The pictures when a device falls silent, and every page on a narrow phone. What says nothing about now
+// must never look as if it did, and no page may be wider than the phone.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, screenshot, skip } from "./browser.mjs";
+import { Demo, live, SOON, until } from "./demo.mjs";
+
+let demo;
+let browser;
+
+before(async () => {
+  if (skip()) return;
+  demo = await Demo.start();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await demo?.stop();
+});
+
+for (const [lang, theme] of [
+  ["en", "light"],
+  ["zh-CN", "dark"],
+]) {
+  test(`what falls silent is drawn as something of which nothing is known, ${lang}`, { skip: skip() }, async () => {
+    await demo.scenario("all-clear");
+    await until("every unit to answer", async () => (await demo.api("/assets")).items.every((one) => one.state !== "stale"));
+    const desk = await browser.newContext({ viewport: { width: 1920, height: 1080 } });
+    const page = await demo.sign_in(desk, lang);
+    await page.goto(`${demo.said.dashboard}/?theme=${theme}`);
+    await live(page);
+    const lift = page.locator("#lift-A6");
+    const pump = page.locator('.pump[data-c^="FPU1/"]').first();
+    const fact = page.locator('.pfacts div[data-c="FPU1/selector_auto"]');
+    const row = page.locator('.panel tr[data-c="FP1/fire"]');
+    for (const one of [lift, pump, fact, row]) assert.equal(await one.locator(".old").isVisible(), false);
+    for (const asset of ["A6", "FP1", "FPU1"]) await demo.scenario("unit-silent", { asset });
+    for (const one of [lift, pump, fact, row]) await one.locator(".old time", { hasText: /\d/ }).waitFor({ timeout: SOON });
+
+    assert.equal(await lift.getAttribute("data-state-q"), "3");
+    assert.equal(await lift.locator("[data-lift-state]").innerText(), (await lift.getAttribute("data-alarm")) ?? "");
+    for (const part of ["car_moving", "door_state", "direction"])
+      assert.equal(await lift.locator(`[data-c="A6/${part}"]`).getAttribute("data-q"), "3", part);
+    for (const shape of [".up", ".down", ".gap"]) assert.equal(await lift.locator(shape).isVisible(), false, shape);
+    const dashes = (shape) => shape.evaluate((one) => getComputedStyle(one).strokeDasharray);
+    assert.notEqual(await dashes(lift.locator(".car")), "none");
+    assert.notEqual(await dashes(pump.locator(".c")), "none");
+    for (const word of [".run", ".stop"]) assert.equal(await pump.locator(word).isVisible(), false, word);
+    for (const one of [fact, row]) {
+      assert.equal(await one.locator(".v").first().isVisible(), false, "its word is not known now");
+      assert.match(await one.evaluate((shown) => getComputedStyle(shown).backgroundImage), /gradient/);
+    }
+    await screenshot(page, `overview-silent-${lang}`);
+    await page.goto(`${demo.said.dashboard}/assets/A6`);
+    await page.locator("#shaft-A6 .old").waitFor();
+    await screenshot(page, `asset-silent-${lang}`);
+    await desk.close();
+  });
+}
+
+for (const lang of ["zh-CN", "en"]) {
+  test(`no page is wider than a phone, ${lang}`, { skip: skip() }, async () => {
+    const phone = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true });
+    const page = await demo.sign_in(phone, lang);
+    await demo.scenario("entrapment", { asset: "A3" });
+    const alarm = await demo.alarm("A3");
+    for (const path of ["/", "/alarms", `/alarms/${alarm.id}`, "/assets", "/assets/A3", "/assets/FP1", "/assets/BW1", "/work-orders"]) {
+      await page.goto(`${demo.said.dashboard}${path}`);
+      await live(page);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      const name = path === "/" ? "overview" : path.slice(1).replaceAll("/", "-");
+      await screenshot(page, `phone-${name}-${lang}`);
+      assert.ok(wide <= 390, `${path} is ${wide} px wide`);
+    }
+    await page.goto(`${demo.said.dashboard}/?theme=dark`);
+    await screenshot(page, `phone-overview-dark-${lang}`);
+    await phone.close();
+  });
+}
