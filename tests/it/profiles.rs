@@ -6,6 +6,7 @@ mod rules;
 
 use std::path::{Path, PathBuf};
 use zhiban::config::{Fault, Library, check_profile};
+use zhiban_core::{Quality, QualityReason};
 
 fn config_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
@@ -78,6 +79,24 @@ fn every_point_of_every_rule_is_a_point_of_some_profile() {
                 assert!(names.contains(point), "{class}/{}: {point}", rule.id);
             }
         }
+    }
+}
+
+/// A pump that tells nothing is not in alarm, running and forced to local at once.
+#[test]
+fn a_grundfos_word_of_all_ones_is_not_available() {
+    let profile = &library().profiles["grundfos-cim"];
+    for row in &profile.points {
+        let decoder = row.decoder();
+        let words = vec![0xFFFF; usize::from(decoder.words())];
+        let reading = decoder.registers(&words);
+        let expected = Quality::Bad(QualityReason::NotAvailable);
+        assert_eq!(
+            (reading.value, reading.quality),
+            (None, expected),
+            "{}",
+            row.point
+        );
     }
 }
 

@@ -187,20 +187,10 @@ fn every_fault_of_a_file_is_told_with_its_place() {
 fn a_rule_that_can_never_raise_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), CONFIG);
-    let rules = r#"class = "elevator"
-[[rule]]
-id = "entrapment"
-family = "entrapment"
-priority = 1
-title = { zh = "困人", en = "Trapped" }
-cause = { zh = "试验", en = "Test" }
-consequence = { zh = "试验", en = "Test" }
-action = { zh = "试验", en = "Test" }
-when = { flag = { point = "traped" } }
-life_safety = true
-close = "never"
-due = "30m"
-"#;
+    // The rules that come along, but for one letter.
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/alarms/elevator.toml");
+    let rules = std::fs::read_to_string(rules).unwrap();
+    let rules = rules.replace("{ point = \"trapped\" }", "{ point = \"traped\" }");
     std::fs::create_dir(folder.path().join("alarms")).unwrap();
     std::fs::write(folder.path().join("alarms/elevator.toml"), rules).unwrap();
     let said = refusal(&file);

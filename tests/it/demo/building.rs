@@ -44,7 +44,7 @@ async fn read(profile: &Profile, line: &mut Context) -> BTreeMap<String, Value> 
             let decoder = row.decoder();
             let reading = match request.table {
                 Table::Discrete => decoder.bit(own[0] == 1),
-                _ => decoder.registers(own),
+                Table::Holding | Table::Input | Table::Coil => decoder.registers(own),
             };
             let value = reading.value.map_or(Value::Null, |value| plain(row, value));
             said.insert(row.point.clone(), value);
@@ -81,10 +81,12 @@ fn truth(asset: &Value, point: &str) -> Value {
     if let Some((line, number)) = loop_point(point) {
         return asset["points"][line - 1][number - 1].clone();
     }
-    match &asset[point] {
-        Value::Number(number) if point == "serial_number" => json!(number.to_string()),
-        other => other.clone(),
+    let so = asset[point].clone();
+    // The nameplate prints it as text.
+    if point == "serial_number" {
+        return json!(so.to_string());
     }
+    so
 }
 
 /// Whether a row shows what is so. Of a loop's point it shows the most urgent of four bits.

@@ -122,7 +122,15 @@ fn fitting(condition: &Condition, has: &impl Fn(&str) -> bool) -> Option<Conditi
             let list: Vec<_> = list.iter().filter_map(|one| fitting(one, has)).collect();
             (!list.is_empty()).then_some(Condition::Any(list))
         }
-        one => one.points().into_iter().all(has).then(|| one.clone()),
+        Condition::Flag { .. }
+        | Condition::State { .. }
+        | Condition::Bit { .. }
+        | Condition::Limit { .. }
+        | Condition::Rate { .. }
+        | Condition::NoData {} => {
+            let points = condition.points();
+            points.into_iter().all(has).then(|| condition.clone())
+        }
     }
 }
 
