@@ -192,10 +192,7 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
             "请在 If-Match 中给出读取工单时得到的 ETag。",
             "Send the ETag you read with the order as If-Match.",
         ),
-        ApiError::KeyReused => (
-            "新的请求请使用新的幂等键。",
-            "Use a new key for a new request.",
-        ),
+        ApiError::KeyReused => ("新请求请用新的幂等键。", "Use a new key."),
         ApiError::KeyBusy => (
             "请稍候，用同一幂等键重试即可得到结果。",
             "Repeat it shortly with the same key to get the answer.",

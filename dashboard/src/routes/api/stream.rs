@@ -330,7 +330,11 @@ mod tests {
         for _ in 0..2 {
             let secret = accounts.sign_in(USER.into(), PASSWORD.into(), now).await;
             let mut headers = HeaderMap::new();
-            let cookie = format!("zhiban_session={}", secret.unwrap().unwrap());
+            let cookie = format!(
+                "{}={}",
+                crate::auth::SESSION_COOKIE,
+                secret.unwrap().unwrap()
+            );
             headers.insert(COOKIE, cookie.parse().unwrap());
             opens.push((opened(&shared, headers.clone(), "overview").await, headers));
         }
