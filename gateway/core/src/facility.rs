@@ -287,6 +287,8 @@ pub struct Facility {
     heard: Vec<Option<Timestamp>>,
     /// When a point last came with a usable value, by the gateway's clock.
     point_heard: Vec<Timestamp>,
+    /// For each point, whether all that is known of it is from before the start.
+    recalled: Vec<bool>,
     /// Whether an asset gives data; `None` until that is known.
     has_data: Vec<Option<bool>>,
     rules: Vec<RuleState>,
@@ -307,7 +309,7 @@ pub struct Facility {
     sequence: u64,
     /// Points known from before the start: judged with the first input, because what they raise
     /// must be durable before anybody sees it.
-    recalled: Vec<PointId>,
+    unjudged: Vec<PointId>,
 }
 
 /// What a rule bound to an asset remembers between samples.
@@ -362,6 +364,7 @@ impl Facility {
             links: links.collect(),
             heard: vec![None; model.assets.len()],
             point_heard: vec![now; model.points.len()],
+            recalled: vec![false; model.points.len()],
             has_data: vec![None; model.assets.len()],
             rules: model.rules.iter().map(|_| RuleState::default()).collect(),
             watchers,
@@ -373,7 +376,7 @@ impl Facility {
             last_alarm: records.last_alarm,
             last_work_order: records.last_work_order.clone(),
             sequence: 0,
-            recalled: Vec::new(),
+            unjudged: Vec::new(),
             model,
         };
         facility.recall(records, now);
@@ -417,7 +420,8 @@ impl Facility {
                     quality,
                     at: Some(at),
                 };
-                self.recalled.push(point);
+                self.recalled[point.index()] = true;
+                self.unjudged.push(point);
             }
         }
     }
@@ -431,7 +435,7 @@ impl Facility {
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
-        for point in std::mem::take(&mut self.recalled) {
+        for point in std::mem::take(&mut self.unjudged) {
             self.judge_point(point, now, effects);
         }
         if let Input::ClockSet(by) = input {

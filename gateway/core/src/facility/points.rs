@@ -9,6 +9,9 @@ use crate::model::{AssetId, LinkState, PointId};
 use crate::point::{PointUpdate, Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::time::{Duration, Timestamp};
 
+/// A device's clock may be behind by so much and still speak of now, however short its period.
+const SLACK: Duration = Duration::from_secs(60);
+
 /// When and how a sample came.
 struct Origin {
     at: Timestamp,
@@ -24,7 +27,7 @@ impl Facility {
         if self.model.asset(asset).disabled {
             return;
         }
-        let fresh = batch.at + self.model.asset(asset).stale_after >= now;
+        let fresh = batch.at + self.model.asset(asset).stale_after.max(SLACK) >= now;
         let origin = Origin {
             at: batch.at,
             retained: batch.retained,
@@ -59,13 +62,16 @@ impl Facility {
     /// Takes one sample over; `None` when it must not change anything.
     fn update(&mut self, sample: Sample, of: &Origin) -> Option<PointUpdate> {
         let state = &mut self.points[sample.point.index()];
+        let recalled = self.recalled[sample.point.index()];
         if of.retained && state.at.is_some() && state.quality == Quality::Good {
             return None;
         }
         // A known time that is still to come was set by a clock that was wrong: it binds nobody.
-        let older = state
-            .at
-            .is_some_and(|known| of.at < known && known <= of.now);
+        // Nor does one from before the start: the same device may have been told by another clock.
+        let older = !recalled
+            && state
+                .at
+                .is_some_and(|known| of.at < known && known <= of.now);
         if older && !of.retained {
             // Late, and still true of its time: the history keeps it, the present does not change.
             return sample.value.map(|value| PointUpdate {
@@ -90,6 +96,7 @@ impl Facility {
             changed |= state.value.as_ref() != Some(&value);
             state.value = Some(value);
             state.at = Some(of.at);
+            self.recalled[sample.point.index()] = false;
         }
         state.quality = quality;
         self.sequence += u64::from(changed);
