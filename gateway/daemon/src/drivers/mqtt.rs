@@ -4,6 +4,7 @@
 //! It only subscribes: there is no code here that could send a command to a device.
 
 mod acks;
+mod clock;
 mod decode;
 mod inbox;
 mod session;
@@ -82,6 +83,8 @@ impl Feeder {
                 topic: &message.topic,
                 payload: &message.payload,
                 retained: message.retained,
+                repeated: message.repeated,
+                epoch: message.epoch,
                 now: Timestamp::from(Utc::now()),
             }),
         };

@@ -1,6 +1,7 @@
-//! From a message to what the engine takes. What cannot be decoded is kept raw with a reason;
-//! a message's own time is only believed when it is near the gateway's.
+//! From a message to what the engine takes. What cannot be decoded is kept raw with a reason, and
+//! never becomes a value.
 
+use super::clock::DeviceClock;
 use super::topics::{Target, Topics};
 use crate::drivers::Device;
 use zhiban_core::profile::decode::{Decoder, Message};
@@ -9,11 +10,6 @@ use zhiban_core::{
     AssetId, Duration, Input, LinkState, PointId, Quality, QualityReason, Sample, SampleBatch,
     Timestamp,
 };
-
-/// A device's clock may be behind by so much: a message may have waited for hours.
-const MOST_PAST: Duration = Duration::from_secs(24 * 3600);
-/// A device's clock may be ahead by so much.
-const MOST_FUTURE: Duration = Duration::from_secs(300);
 
 /// A message as the broker gave it.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +20,10 @@ pub(super) struct Raw<'m> {
     pub(super) payload: &'m [u8],
     /// Whether the broker had kept it from earlier.
     pub(super) retained: bool,
+    /// Whether the broker marked it as sent again.
+    pub(super) repeated: bool,
+    /// The connection it came by.
+    pub(super) epoch: u64,
     /// When it came.
     pub(super) now: Timestamp,
 }
@@ -35,7 +35,7 @@ pub(super) struct Meaning {
     pub(super) inputs: Vec<Input>,
     /// Whether it carries its own time, so that an equal one is a copy of it.
     pub(super) timed: bool,
-    /// Whether its own time was too far off to be believed.
+    /// Whether its own time is of a clock that is wrong.
     pub(super) wrong_clock: bool,
     /// Why it could not be decoded.
     pub(super) problem: Option<&'static str>,
@@ -50,6 +50,9 @@ struct Known {
     device: Device,
     decoders: Vec<Decoder>,
     state: LinkState,
+    clock: DeviceClock,
+    /// Whether it was logged that its clock is wrong.
+    told: bool,
 }
 
 /// All devices of a link, and how their links stand.
@@ -72,6 +75,8 @@ impl Devices {
                 .map(PointRow::decoder)
                 .collect(),
             state: LinkState::Unknown,
+            clock: DeviceClock::default(),
+            told: false,
             device,
         });
         Self {
@@ -182,7 +187,7 @@ impl Known {
 
     /// When the values were acquired, and whether that may have been long ago.
     fn time(
-        &self,
+        &mut self,
         message: &Message<'_>,
         raw: Raw<'_>,
         meaning: &mut Meaning,
@@ -192,15 +197,22 @@ impl Known {
         let Some(own) = field.and_then(|field| field.read(message)) else {
             return (raw.now, raw.retained);
         };
-        meaning.timed = true;
-        if raw.now.since(own) > MOST_PAST || own.since(raw.now) > MOST_FUTURE {
-            meaning.wrong_clock = true;
-            return (raw.now, raw.retained);
+        let live = (!raw.retained && !raw.repeated).then_some(raw.epoch);
+        let dated = self.clock.date(own, raw.now, live);
+        meaning.wrong_clock |= dated.wrong;
+        meaning.timed |= !dated.wrong;
+        if dated.wrong && !self.told {
+            self.told = true;
+            tracing::warn!(
+                asset.code = %self.device.code, %own,
+                "its clock is wrong; what it sends counts when it comes"
+            );
         }
         // A kept message is as good as a new one while the next one is not overdue.
         let period = settings.map_or(Duration::ZERO, |mqtt| mqtt.period);
-        let fresh = raw.now.since(own).millis() <= period.millis().saturating_mul(3);
-        (own, raw.retained && !fresh)
+        let age = raw.now.since(dated.at).millis();
+        let fresh = !dated.wrong && age <= period.millis().saturating_mul(3);
+        (dated.at, raw.retained && !fresh)
     }
 }
 

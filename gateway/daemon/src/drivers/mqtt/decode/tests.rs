@@ -51,6 +51,8 @@ fn raw<'m>(topic: &'m str, payload: &'m str) -> Raw<'m> {
         topic,
         payload: payload.as_bytes(),
         retained: false,
+        repeated: false,
+        epoch: 1,
         now: NOW,
     }
 }
@@ -86,29 +88,46 @@ fn a_message_is_decoded_for_the_device_of_its_topic_and_only_for_what_it_holds()
     assert_eq!(batch.samples.len(), 1);
     assert_eq!(batch.samples[0].point, PointId(20));
     assert_eq!(batch.samples[0].value, Some(Value::Number(3.5)));
-    assert!(!meaning.timed);
     let again = devices.decode(raw("楼/P2/a/starts", "12"));
     assert_eq!(again.inputs.len(), 1, "the link is up already");
 }
 
 #[test]
-fn its_own_time_is_taken_while_it_is_near() {
-    let mut devices = devices();
+fn its_own_time_is_taken_unless_it_cannot_be() {
     for (millis, believed) in [
         (-1000, true),
-        (-23 * 3_600_000, true),
-        (-25 * 3_600_000, false),
+        (-47 * 3_600_000, true),
+        (-40 * 24 * 3_600_000, false),
         (299_000, true),
         (301_000, false),
     ] {
+        let mut devices = devices();
         let at = NOW.0 + millis;
         let payload = format!(r#"{{"p": 1, "ts": {at}}}"#);
         let meaning = devices.decode(raw("楼/P1/state", &payload));
-        assert!(meaning.timed);
         assert_eq!(meaning.wrong_clock, !believed, "{millis}");
         let expected = if believed { Timestamp(at) } else { NOW };
         assert_eq!(batch(&meaning).at, expected, "{millis}");
     }
+}
+
+#[test]
+fn a_device_with_a_wrong_clock_counts_when_it_speaks() {
+    let mut devices = devices();
+    let mut says = |after: i64, repeated| {
+        let payload = format!(r#"{{"p": 1, "ts": {}}}"#, NOW.0 + after - 7_200_000);
+        let message = Raw {
+            now: Timestamp(NOW.0 + after),
+            repeated,
+            ..raw("楼/P1/state", &payload)
+        };
+        let meaning = devices.decode(message);
+        let age = message.now.since(batch(&meaning).at).millis();
+        (age, meaning.wrong_clock)
+    };
+    assert_eq!(says(0, false), (7_200_000, false), "it may have waited");
+    assert_eq!(says(31_000, false), (0, true), "it is always as far behind");
+    assert_eq!(says(90_000, true), (0, true));
 }
 
 #[test]
@@ -181,6 +200,8 @@ proptest::proptest! {
                 topic,
                 payload: &payload,
                 retained,
+                repeated: false,
+                epoch: 1,
                 now: NOW,
             };
             let values = devices.decode(raw).inputs;
