@@ -76,9 +76,9 @@ pub struct OutboxEntry {
 /// By what a second copy of a received message is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InboxKey {
-    /// The first 16 bytes of SHA-256 of link, topic, payload, and, for a payload without a time, the broker's number.
+    /// The first 16 bytes of SHA-256 of link, topic, payload and the broker's number.
     pub hash: [u8; 16],
-    /// Whether a known key means a second copy: the payload carries its own time, or the broker marked it as a repeat.
+    /// Whether a known key means a second copy: the broker marked the message as sent again.
     /// Two messages that only say "on" are not copies of each other.
     pub unique: bool,
 }

@@ -20,6 +20,7 @@ use decode::{Devices, Meaning, Raw};
 use inbox::{Item, Outlet, Received};
 use session::{Filters, Session};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use tokio::sync::{mpsc, oneshot};
 use zhiban_core::Timestamp;
 
@@ -43,6 +44,7 @@ pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
         engine: context.engine,
         devices,
         debts,
+        numbers: None,
     };
     tokio::select! {
         () = context.stop.cancelled() => {}
@@ -57,6 +59,8 @@ struct Feeder {
     engine: EngineHandle,
     devices: Devices,
     debts: mpsc::Sender<Owed>,
+    /// The numbers received in the broker's session; `None` while it began before this process.
+    numbers: Option<HashSet<u16>>,
 }
 
 impl Feeder {
@@ -64,6 +68,10 @@ impl Feeder {
         while let Some(item) = outlet.next().await {
             let fed = match item {
                 Item::Message(message) => self.message(message).await,
+                Item::NewSession => {
+                    self.numbers = Some(HashSet::new());
+                    Ok(())
+                }
                 Item::Lost => self.engine.inputs(self.devices.all_down()).await,
             };
             if let Err(stopped) = fed {
@@ -108,10 +116,7 @@ impl Feeder {
             // answer nobody waits for any more is none.
             return settled.send(()).or(Ok(()));
         }
-        let key = InboxKey {
-            hash: self.hash(&message, meaning.timed),
-            unique: meaning.timed || message.repeated,
-        };
+        let key = self.key(&message);
         let delivery = Delivery {
             inputs: meaning.inputs,
             key,
@@ -123,21 +128,27 @@ impl Feeder {
         self.engine.deliver(delivery).await
     }
 
-    /// By what a second copy of a message is known. Where it has no time of its own the number
-    /// that the broker gave it tells it from an equal one: a repeated delivery keeps its number.
-    fn hash(&self, message: &Received, timed: bool) -> [u8; 16] {
+    /// By what a second copy of a message is known: the broker marks it as sent again, and it
+    /// keeps its number. Its own time makes none: a clock may stand still, or know only seconds.
+    /// In a new session numbers begin anew, so one that did not come in it is no copy.
+    fn key(&mut self, message: &Received) -> InboxKey {
+        let numbers = self.numbers.as_mut().zip(message.packet);
+        let came = numbers.is_none_or(|(numbers, packet)| !numbers.insert(packet));
         let mut hash = Sha256::new();
         for part in [self.link.as_bytes(), message.topic.as_bytes()] {
             hash.update(part);
             hash.update([0]);
         }
         hash.update(&message.payload);
-        if let Some(packet) = message.packet.filter(|_| !timed) {
+        if let Some(packet) = message.packet {
             hash.update([0]);
             hash.update(packet.to_be_bytes());
         }
         let digest: [u8; 32] = hash.finalize().into();
-        *digest.first_chunk().unwrap_or(&[0; 16])
+        InboxKey {
+            hash: *digest.first_chunk().unwrap_or(&[0; 16]),
+            unique: message.repeated && !message.retained && came,
+        }
     }
 
     fn dead_letter(&self, message: Received, reason: &str) -> DeadLetter {
@@ -184,17 +195,34 @@ mod tests {
     }
 
     #[test]
-    fn an_equal_message_is_another_one_unless_its_time_or_its_number_is_the_same() {
-        let feeder = Feeder {
+    fn an_equal_message_is_another_one_unless_the_broker_sends_it_again() {
+        let mut feeder = Feeder {
             link: "test".to_owned(),
             engine: EngineHandle::channel().0,
             devices: Devices::new(Vec::new()),
             debts: mpsc::channel(1).0,
+            numbers: None,
         };
-        let hash = |packet, payload, timed| feeder.hash(&received(packet, payload), timed);
-        assert_eq!(hash(1, "on", false), hash(1, "on", false));
-        assert_ne!(hash(1, "on", false), hash(2, "on", false));
-        assert_eq!(hash(1, "on", true), hash(2, "on", true));
-        assert_ne!(hash(1, "on", true), hash(1, "off", true));
+        let again = |packet, payload| Received {
+            repeated: true,
+            ..received(packet, payload)
+        };
+        // With a clock that stands still, or that knows only seconds, all of these are new.
+        let first = feeder.key(&received(1, "0 on"));
+        assert!(!first.unique);
+        assert!(!feeder.key(&received(2, "0 on")).unique);
+        let copy = feeder.key(&again(1, "0 on"));
+        assert!(copy.unique && copy.hash == first.hash);
+        assert_ne!(feeder.key(&again(2, "0 on")).hash, first.hash);
+        assert_ne!(feeder.key(&again(1, "0 off")).hash, first.hash);
+        let kept = Received {
+            retained: true,
+            ..again(1, "0 on")
+        };
+        assert!(!feeder.key(&kept).unique, "it must seed the state again");
+        // The broker lost the session: its number 1 is another message, until it came.
+        feeder.numbers = Some(HashSet::new());
+        assert!(!feeder.key(&again(1, "0 on")).unique);
+        assert!(feeder.key(&again(1, "0 on")).unique);
     }
 }

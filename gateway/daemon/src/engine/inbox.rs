@@ -1,7 +1,7 @@
 //! Which messages were received lately, so that a second copy does nothing a second time.
 //!
-//! It only ever answers "a copy" for a message that is unique by itself: two messages that just
-//! say "on" are two events.
+//! It only ever answers "a copy" for a message that its sender says it sends again: two messages
+//! that just say "on" are two events.
 
 use crate::journal::InboxKey;
 use std::collections::{HashSet, VecDeque};
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_message_that_is_unique_by_itself_has_copies() {
+    fn only_a_message_that_is_sent_again_is_a_copy() {
         let mut inbox = Inbox::default();
         let mut key = InboxKey {
             hash: [7; 16],

@@ -33,8 +33,6 @@ pub(super) struct Raw<'m> {
 pub(super) struct Meaning {
     /// For the engine.
     pub(super) inputs: Vec<Input>,
-    /// Whether it carries its own time, so that an equal one is a copy of it.
-    pub(super) timed: bool,
     /// Whether its own time is of a clock that is wrong.
     pub(super) wrong_clock: bool,
     /// Why it could not be decoded.
@@ -200,7 +198,6 @@ impl Known {
         let live = (!raw.retained && !raw.repeated).then_some(raw.epoch);
         let dated = self.clock.date(own, raw.now, live);
         meaning.wrong_clock |= dated.wrong;
-        meaning.timed |= !dated.wrong;
         if dated.wrong && !self.told {
             self.told = true;
             tracing::warn!(

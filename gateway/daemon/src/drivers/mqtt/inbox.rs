@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 const MOST_MESSAGES: usize = 100_000;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// Room that only [`Item::Lost`] may take.
+/// Room that only what is no message may take.
 const RESERVE: usize = 16;
 
 /// A message as it came.
@@ -40,6 +40,8 @@ impl Received {
 pub(super) enum Item {
     /// A message came.
     Message(Received),
+    /// The broker knows nothing of an earlier session: it numbers its messages anew.
+    NewSession,
     /// The broker has been out of reach for too long.
     Lost,
 }
@@ -85,6 +87,11 @@ impl Inbox {
         self.sender
             .try_send(Item::Message(message))
             .map_err(|_| Full)
+    }
+
+    /// Says that the broker began a session.
+    pub(super) fn new_session(&self) -> Result<(), Full> {
+        self.sender.try_send(Item::NewSession).map_err(|_| Full)
     }
 
     /// Says that the broker is out of reach.

@@ -85,6 +85,8 @@ pub(super) struct Session {
     /// Confirmations of all filters that are still to come.
     unconfirmed: usize,
     packet_limit: usize,
+    /// Whether the broker began a session and the feeding task was not told yet.
+    new_session: bool,
     /// When the devices count as out of reach; `None` while connected or after it was said.
     lost_at: Option<Instant>,
     /// Why the last attempt ended, so that the log says it once.
@@ -112,6 +114,7 @@ impl Session {
             subscribed: false,
             unconfirmed: 0,
             packet_limit: USUAL_PACKET,
+            new_session: false,
             lost_at: Some(Instant::now() + GRACE),
             trouble: None,
         }
@@ -197,6 +200,11 @@ impl Session {
             return self.received(publish);
         }
         if let Packet::ConnAck(welcome) = packet {
+            self.new_session |= !welcome.session_present;
+            if self.new_session {
+                self.inbox.new_session().map_err(|_| End::Full)?;
+                self.new_session = false;
+            }
             self.epoch = self.acks.begin();
             self.lost_at = None;
             self.subscribe(client, welcome.session_present);
