@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use turn::{Turn, Waiting};
-use zhiban_core::{Effects, Facility, Input, PointUpdate, Snapshot};
+use zhiban_core::{Effects, Facility, Input, Snapshot};
 use zhiban_dashboard::ports::{CommandError, CommandRequest, Live, StoredAnswer};
 
 /// How many messages may wait for the engine; a full queue slows the drivers down.
@@ -235,7 +235,9 @@ impl Engine {
                 if copy {
                     metrics::counter!("zhiban_inbox_copies_total").increment(1);
                     // Its records are durable; its samples may not have been, and twice is once.
-                    turn.updates.extend(samples(delivery.inputs));
+                    let (links, updates) = inbox::of_copy(delivery.inputs);
+                    self.handle_all(links, turn);
+                    turn.updates.extend(updates);
                 } else {
                     self.parts.inbox.insert(delivery.key);
                     turn.step.inbox.push(delivery.key);
@@ -438,28 +440,6 @@ impl Engine {
         }
         at
     }
-}
-
-/// The samples of a message as the history keeps them.
-fn samples(inputs: Vec<Input>) -> impl Iterator<Item = PointUpdate> {
-    let batches = inputs.into_iter().filter_map(|input| match input {
-        Input::Samples(batch) if !batch.retained => Some(batch),
-        Input::Samples(_)
-        | Input::Link { .. }
-        | Input::ClockSet(_)
-        | Input::Command(_)
-        | Input::Tick => None,
-    });
-    batches.flat_map(|batch| {
-        let at = batch.at;
-        batch.samples.into_iter().map(move |sample| PointUpdate {
-            point: sample.point,
-            value: sample.value,
-            quality: sample.quality,
-            at,
-            changed: true,
-        })
-    })
 }
 
 /// Answers a person; one who left does not need it.

@@ -5,6 +5,7 @@
 
 use crate::journal::InboxKey;
 use std::collections::{HashSet, VecDeque};
+use zhiban_core::{Input, PointUpdate};
 
 /// How many messages are remembered; a broker sends again far fewer.
 const REMEMBERED: usize = 200_000;
@@ -44,9 +45,36 @@ impl Inbox {
     }
 }
 
+/// What still counts of a copy: how the link stands, which its driver will not say again, and the
+/// samples as the history keeps them.
+pub(super) fn of_copy(inputs: Vec<Input>) -> (Vec<Input>, Vec<PointUpdate>) {
+    let mut links = Vec::new();
+    let mut updates = Vec::new();
+    for input in inputs {
+        match input {
+            Input::Link { .. } => links.push(input),
+            Input::Samples(batch) if !batch.retained => {
+                let at = batch.at;
+                updates.extend(batch.samples.into_iter().map(|sample| PointUpdate {
+                    point: sample.point,
+                    value: sample.value,
+                    quality: sample.quality,
+                    at,
+                    changed: true,
+                }));
+            }
+            Input::Samples(_) | Input::ClockSetBack(_) | Input::Command(_) | Input::Tick => {}
+        }
+    }
+    (links, updates)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zhiban_core::{
+        AssetId, LinkState, PointId, Quality, Sample, SampleBatch, Timestamp, Value,
+    };
 
     #[test]
     fn only_a_message_that_is_sent_again_is_a_copy() {
@@ -60,6 +88,30 @@ mod tests {
         assert!(inbox.is_copy(&key));
         key.unique = false;
         assert!(!inbox.is_copy(&key), "\"on\" twice is two events");
+    }
+
+    #[test]
+    fn a_copy_still_says_how_the_link_stands() {
+        let link = Input::Link {
+            asset: AssetId(1),
+            state: LinkState::Up,
+        };
+        let batch = |retained| {
+            Input::Samples(SampleBatch {
+                asset: AssetId(1),
+                at: Timestamp(5),
+                samples: vec![Sample {
+                    point: PointId(1),
+                    value: Some(Value::Flag(true)),
+                    quality: Quality::Good,
+                }],
+                retained,
+            })
+        };
+        let (links, updates) = of_copy(vec![link.clone(), batch(false), batch(true)]);
+        assert_eq!(links, [link]);
+        assert_eq!(updates.len(), 1);
+        assert_eq!(updates[0].at, Timestamp(5));
     }
 
     #[test]
