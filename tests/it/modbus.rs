@@ -3,7 +3,7 @@
 
 mod peer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -398,6 +398,42 @@ async fn a_silent_unit_costs_the_others_almost_nothing() {
                 "unit {unit}: {cycles} cycles, {mean:?} each"
             );
         }
+        driver.end().await;
+    }
+}
+
+#[tokio::test]
+async fn liars_on_one_line_do_not_excuse_each_other() {
+    for framing in FRAMINGS {
+        let peer = Peer::start(framing, |asked| Reply::Now(asked.right())).await;
+        let rows: Vec<Row> = (0..4).map(word).collect();
+        let units = devices(1..=6, profile(&rows, 4, PERIOD));
+        let mut driver = Driver::start(peer.port(), framing, units);
+        let mut up = BTreeSet::new();
+        while up.len() < 6 {
+            let (asset, state) = driver.link().await;
+            assert_eq!(state, LinkState::Up);
+            up.insert(asset);
+        }
+        // The server behind the line now answers everybody with nonsense.
+        peer.follow(|asked| Reply::Now(asked.words(2))).await;
+        let (mut down, mut bad) = (BTreeSet::new(), BTreeSet::new());
+        while down.len() < 6 || bad.len() < 6 {
+            match driver.next().await {
+                Input::Link { asset, state } if state == LinkState::Down => {
+                    down.insert(asset);
+                }
+                Input::Samples(batch) => {
+                    let reason = Quality::Bad(QualityReason::BadAnswer);
+                    if batch.samples.iter().all(|sample| sample.quality == reason) {
+                        bad.insert(batch.asset);
+                    }
+                }
+                Input::Link { .. } | Input::ClockSetBack(_) | Input::Command(_) | Input::Tick => {}
+            }
+        }
+        let made = peer.accepted();
+        assert!(made <= 60, "{made} connections");
         driver.end().await;
     }
 }

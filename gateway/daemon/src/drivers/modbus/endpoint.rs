@@ -54,7 +54,7 @@ impl Endpoint {
 
     /// A request was answered in a way that does not say which request it was.
     pub(super) fn owes(&mut self, unit: u8, ask: Ask) {
-        self.fence.owes(unit, ask.shape(), Instant::now());
+        self.fence.owes(unit, ask.shape(), Instant::now(), false);
     }
 
     /// An answer came that settles what the unit owed.
@@ -62,7 +62,7 @@ impl Endpoint {
         self.fence.passed(unit);
     }
 
-    /// Whether what disturbed this unit may be the late answer of another.
+    /// Whether what disturbed this unit may be the late answer of another that was silent.
     pub(super) fn others_owe(&self, unit: u8) -> bool {
         let span = self.late_span();
         self.fence.others_owe(unit, Instant::now(), span)
@@ -156,7 +156,8 @@ impl Endpoint {
                     });
                 }
                 if sent == Sent::Request && !matches!(fault, Fault::Refused(_)) {
-                    self.fence.owes(unit, ask.shape(), now);
+                    let silent = matches!(fault, Fault::Timeout | Fault::Closed);
+                    self.fence.owes(unit, ask.shape(), now, silent);
                 }
                 Err((fault, sent))
             }

@@ -21,18 +21,27 @@ pub(super) enum Step {
     Wait,
 }
 
+/// An answer that did not come.
+#[derive(Debug, Clone, Copy)]
+struct Debt {
+    shape: Shape,
+    at: Instant,
+    /// Whether nothing came at all: only then does the answer still come, and disturb another.
+    silent: bool,
+}
+
 /// The answers that units owe.
 #[derive(Debug, Default)]
 pub(super) struct Fence {
-    owed: BTreeMap<u8, Vec<(Shape, Instant)>>,
+    owed: BTreeMap<u8, Vec<Debt>>,
 }
 
 impl Fence {
-    /// A request was sent, and its answer did not come.
-    pub(super) fn owes(&mut self, unit: u8, shape: Shape, now: Instant) {
+    /// A request was sent, and its answer did not come; `silent` when nothing else came either.
+    pub(super) fn owes(&mut self, unit: u8, shape: Shape, at: Instant, silent: bool) {
         let owed = self.owed.entry(unit).or_default();
-        owed.retain(|(known, _)| *known != shape);
-        owed.push((shape, now));
+        owed.retain(|known| known.shape != shape);
+        owed.push(Debt { shape, at, silent });
     }
 
     /// An answer of a shape that was not owed came: all before it is settled.
@@ -40,11 +49,12 @@ impl Fence {
         self.owed.remove(&unit);
     }
 
-    /// Whether another unit's answer may still come: one younger than `span`.
+    /// Whether the answer of another, silent unit may still come: one younger than `span`. Units
+    /// that answer with nonsense would excuse each other for ever.
     pub(super) fn others_owe(&self, unit: u8, now: Instant, span: Duration) -> bool {
         let others = self.owed.iter().filter(|(other, _)| **other != unit);
-        let mut ages = others.flat_map(|(_, owed)| owed).map(|(_, at)| now - *at);
-        ages.any(|age| age < span)
+        let mut owed = others.flat_map(|(_, owed)| owed);
+        owed.any(|debt| debt.silent && now - debt.at < span)
     }
 
     /// What to do before the next read of a unit. After `span` an answer is not expected any
@@ -54,8 +64,8 @@ impl Fence {
             return Step::Read;
         };
         let age = |ask: &Ask| {
-            let found = owed.iter().find(|(shape, _)| *shape == ask.shape());
-            found.map(|(_, at)| now - *at)
+            let found = owed.iter().find(|debt| debt.shape == ask.shape());
+            found.map(|debt| now - debt.at)
         };
         if let Some(ask) = choices.iter().find(|ask| age(ask).is_none()) {
             return Step::Fence(*ask);
@@ -63,7 +73,7 @@ impl Fence {
         let oldest = choices.iter().max_by_key(|ask| age(ask));
         match oldest {
             Some(ask) if age(ask).is_some_and(|age| age >= span) => Step::Fence(*ask),
-            None if owed.iter().all(|(_, at)| now - *at >= span) => Step::Read,
+            None if owed.iter().all(|debt| now - debt.at >= span) => Step::Read,
             Some(_) | None => Step::Wait,
         }
     }
@@ -90,9 +100,9 @@ mod tests {
         let now = Instant::now();
         let choices = [ask(1), ask(2)];
         assert_eq!(fence.step(7, &choices, now, SPAN), Step::Read);
-        fence.owes(7, ask(10).shape(), now);
+        fence.owes(7, ask(10).shape(), now, true);
         assert_eq!(fence.step(7, &choices, now, SPAN), Step::Fence(ask(1)));
-        fence.owes(7, ask(1).shape(), now);
+        fence.owes(7, ask(1).shape(), now, true);
         assert_eq!(fence.step(7, &choices, now, SPAN), Step::Fence(ask(2)));
         fence.passed(7);
         assert_eq!(fence.step(7, &choices, now, SPAN), Step::Read);
@@ -102,7 +112,7 @@ mod tests {
     fn where_every_shape_is_owed_time_must_pass() {
         let mut fence = Fence::default();
         let now = Instant::now();
-        fence.owes(7, ask(1).shape(), now);
+        fence.owes(7, ask(1).shape(), now, true);
         assert_eq!(fence.step(7, &[ask(1)], now, SPAN), Step::Wait);
         assert_eq!(fence.step(7, &[], now, SPAN), Step::Wait);
         let later = now + SPAN;
@@ -114,9 +124,14 @@ mod tests {
     fn what_one_unit_owes_may_disturb_another() {
         let mut fence = Fence::default();
         let now = Instant::now();
-        fence.owes(7, ask(1).shape(), now);
+        fence.owes(7, ask(1).shape(), now, true);
         assert!(fence.others_owe(8, now, SPAN));
         assert!(!fence.others_owe(7, now, SPAN));
         assert!(!fence.others_owe(8, now + SPAN, SPAN));
+        fence.owes(7, ask(1).shape(), now, false);
+        assert!(
+            !fence.others_owe(8, now, SPAN),
+            "it answered, with nonsense"
+        );
     }
 }
