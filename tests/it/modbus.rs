@@ -5,6 +5,7 @@ mod peer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use peer::{Asked, Peer, Reply};
@@ -468,6 +469,34 @@ async fn one_refused_register_does_not_lose_its_neighbours() {
         );
     }
     assert_eq!(peer.accepted(), 1);
+    driver.end().await;
+}
+
+#[tokio::test]
+async fn what_was_refused_for_a_while_is_read_in_one_piece_again() {
+    let peer = Peer::start(Framing::Tcp, |asked| Reply::Now(asked.refusal(2))).await;
+    let addresses: Vec<u16> = (0..8).collect();
+    let rows: Vec<Row> = addresses.iter().copied().map(word).collect();
+    let devices = devices([1], profile(&rows, 125, PERIOD));
+    let mut driver = Driver::start(peer.port(), Framing::Tcp, devices);
+    // All eight are refused one by one.
+    let mut refused = BTreeSet::new();
+    while refused.len() < 8 {
+        let samples = driver.batch().await.samples;
+        refused.extend(samples.into_iter().map(|sample| sample.point));
+    }
+    let whole = Arc::new(AtomicBool::new(false));
+    let seen = whole.clone();
+    peer.follow(move |asked| {
+        seen.fetch_or(asked.count == 8, Ordering::Relaxed);
+        Reply::Now(asked.right())
+    })
+    .await;
+    let deadline = Instant::now() + PATIENCE;
+    while !whole.load(Ordering::Relaxed) {
+        assert!(Instant::now() < deadline, "it is still read in parts");
+        check(&driver.batch().await, &addresses);
+    }
     driver.end().await;
 }
 

@@ -16,18 +16,34 @@ use zhiban_core::{AssetId, LinkState, PointId, Quality, QualityReason, Sample};
 
 /// The most small requests kept as a choice of fences.
 const MOST_CHOICES: usize = 8;
+/// A request that was parted is tried whole again after the first figure, doubled up to the second.
+const PARTED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
 
-/// One request of the plan and how it fares.
+/// One request of the plan, which may be asked in parts.
+struct Whole {
+    request: ReadRequest,
+    /// Since it was parted: when it may be tried whole again.
+    again: Option<Instant>,
+    pause: Duration,
+}
+
+/// One request as it is asked, and how it fares.
 struct Read {
     request: ReadRequest,
+    /// The request of the plan that it is a part of, by its place.
+    whole: usize,
     breaker: Breaker,
+    /// Whether it was answered when it was last asked.
+    answered: bool,
 }
 
 impl Read {
-    fn new(request: ReadRequest) -> Self {
+    fn new(request: ReadRequest, whole: usize) -> Self {
         Self {
             request,
+            whole,
             breaker: Breaker::default(),
+            answered: false,
         }
     }
 
@@ -58,6 +74,7 @@ pub(super) struct Unit {
     device: Device,
     /// One for each row of the profile.
     decoders: Vec<Decoder>,
+    plan: Vec<Whole>,
     reads: Vec<Read>,
     choices: Vec<Ask>,
     breaker: Breaker,
@@ -96,7 +113,18 @@ impl Unit {
                 .iter()
                 .map(PointRow::decoder)
                 .collect(),
-            reads: plan.into_iter().map(Read::new).collect(),
+            reads: (0..)
+                .zip(&plan)
+                .map(|(n, one)| Read::new(one.clone(), n))
+                .collect(),
+            plan: plan
+                .into_iter()
+                .map(|request| Whole {
+                    request,
+                    again: None,
+                    pause: PARTED.0,
+                })
+                .collect(),
             choices,
             breaker: Breaker::default(),
             first: 0,
@@ -162,6 +190,7 @@ impl Unit {
             }
             Permit::Yes => {}
         }
+        self.mend(Instant::now());
         let count = self.reads.len();
         let order = (0..count).map(|place| (self.first + place) % count);
         for index in order.collect::<Vec<_>>() {
@@ -236,6 +265,7 @@ impl Unit {
         match answer {
             Ok(values) => {
                 read.breaker.close();
+                read.answered = true;
                 self.breaker.succeeded(asked.elapsed());
                 cycle.answered += 1;
                 self.decode(index, &values, &mut cycle.samples);
@@ -292,6 +322,7 @@ impl Unit {
             return true;
         };
         read.breaker.failed(Instant::now());
+        read.answered = false;
         if let Fault::Refused(code) = fault {
             self.breaker.close();
             if !matches!(code, 2 | 3) || !self.split(index) {
@@ -331,14 +362,40 @@ impl Unit {
         }));
     }
 
-    /// One refused register must not lose its neighbours: halves the read, for good.
+    /// One refused register must not lose its neighbours: halves the read.
     fn split(&mut self, index: usize) -> bool {
-        let halves = self.reads.get(index).and_then(|read| halves(&read.request));
-        let Some(halves) = halves else {
+        let Some(read) = self.reads.get(index) else {
             return false;
         };
-        self.reads.splice(index..=index, halves.map(Read::new));
+        let place = read.whole;
+        let Some(halves) = halves(&read.request) else {
+            return false;
+        };
+        let halves = halves.map(|half| Read::new(half, place));
+        self.reads.splice(index..=index, halves);
+        if let Some(whole) = self.plan.get_mut(place).filter(|one| one.again.is_none()) {
+            whole.again = Some(Instant::now() + whole.pause);
+            whole.pause = (whole.pause * 2).min(PARTED.1);
+        }
         true
+    }
+
+    /// What was parted is asked in one piece again once all parts are answered: the refusal may
+    /// have passed, and a request for each row keeps the line busy for ever.
+    fn mend(&mut self, now: Instant) {
+        for (place, whole) in self.plan.iter_mut().enumerate() {
+            let due = whole.again.is_some_and(|again| again <= now);
+            let mut parts = self.reads.iter().filter(|read| read.whole == place);
+            if !due || !parts.all(|read| read.answered) {
+                continue;
+            }
+            whole.again = None;
+            let first = self.reads.iter().position(|read| read.whole == place);
+            self.reads.retain(|read| read.whole != place);
+            let first = first.unwrap_or(0).min(self.reads.len());
+            self.reads
+                .insert(first, Read::new(whole.request.clone(), place));
+        }
     }
 
     /// Counts a fault, and logs it when it is a new one.
