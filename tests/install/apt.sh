@@ -13,6 +13,7 @@ have_font || missing+=(fontconfig fonts-noto-cjk)
 have node && have npm || missing+=(nodejs npm)
 have systemd-analyze || missing+=(systemd)
 have setpriv || missing+=(util-linux)
+have openssl || missing+=(openssl)
 have pkg-config || missing+=(pkg-config)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 

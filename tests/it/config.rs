@@ -113,6 +113,17 @@ fn every_option_of_the_shipped_file_can_be_used() {
 }
 
 #[test]
+fn a_broker_setting_that_could_never_work_is_named() {
+    let (folder, text) = with_every_option();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(folder.path().join("tls/ca.pem"), "no certificate\n").unwrap();
+    let text = text.replace("keep_alive = \"30s\"", "keep_alive = \"2h\"");
+    let faults = print(&Config::parse(&file, &text).unwrap_err());
+    assert!(faults.contains("ca.pem holds no certificate"), "{faults}");
+    assert!(faults.contains("write \"1s\" to \"10m\""), "{faults}");
+}
+
+#[test]
 fn the_shipped_file_names_every_option() {
     let (_, schema) = schema::all().into_iter().next().unwrap();
     let mut keys = BTreeSet::new();

@@ -112,6 +112,7 @@ impl Driver {
         let context = DriverContext {
             link: format!("test-{port}"),
             engine,
+            board: Arc::default(),
             stop: stop.clone(),
         };
         let mut tasks = JoinSet::new();
@@ -421,7 +422,10 @@ async fn liars_on_one_line_do_not_excuse_each_other() {
         let (mut down, mut bad) = (BTreeSet::new(), BTreeSet::new());
         while down.len() < 6 || bad.len() < 6 {
             match driver.next().await {
-                Input::Link { asset, state } if state == LinkState::Down => {
+                Input::Link {
+                    asset,
+                    state: LinkState::Down,
+                } => {
                     down.insert(asset);
                 }
                 Input::Samples(batch) => {
@@ -430,7 +434,7 @@ async fn liars_on_one_line_do_not_excuse_each_other() {
                         bad.insert(batch.asset);
                     }
                 }
-                Input::Link { .. } | Input::ClockSetBack(_) | Input::Command(_) | Input::Tick => {}
+                Input::Link { .. } | Input::ClockSet(_) | Input::Command(_) | Input::Tick => {}
             }
         }
         let made = peer.accepted();

@@ -1,252 +1,17 @@
 //! The MQTT driver against a real Mosquitto: nothing that it acknowledged is lost, and nothing
 //! that it did not make durable is acknowledged. The engine is played by the test.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+mod driver;
+mod encrypted;
 
-use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS};
-use tokio::sync::mpsc::Receiver;
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use zhiban::drivers::{Device, DriverContext, MqttLink, mqtt};
-use zhiban::engine::{Delivery, EngineHandle, Message};
-use zhiban_core::profile::Profile;
-use zhiban_core::{AssetId, Input, LinkState, PointId, Quality, QualityReason, SampleBatch, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
+use driver::{Driver, Publisher, make_durable, number, settle, text_length};
+use zhiban_core::{Input, LinkState, Quality, QualityReason};
+
+use crate::support::free_port;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::{Fault, FaultProxy};
-use crate::support::{PATIENCE, free_port, wait_until};
-
-const PROFILE: &str = r#"
-id = "test"
-class = "pump"
-title = { zh = "泵", en = "pump" }
-trust = "bench"
-source = "test"
-[mqtt]
-period = "10s"
-availability = { topic = "{topic}/online", online = "1", offline = "0" }
-[[point]]
-point = "number"
-name = { zh = "数", en = "number" }
-kind = "counter"
-mqtt = { topic = "{topic}/state", read = { json = "/n" } }
-[[point]]
-point = "text"
-name = { zh = "文", en = "text" }
-kind = "text"
-mqtt = { topic = "{topic}/text", read = "raw" }
-"#;
-
-fn device(topic: &str) -> Device {
-    let profile: Profile = toml::from_str(PROFILE).unwrap();
-    Device {
-        asset: AssetId(7),
-        code: "P7".to_owned(),
-        profile: Arc::new(profile),
-        first_point: PointId(70),
-        unit: 0,
-        topic: topic.to_owned(),
-    }
-}
-
-/// A running driver and the engine's end of its queue.
-struct Driver {
-    messages: Receiver<Message>,
-    waiting: VecDeque<Input>,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-}
-
-/// What the played engine takes at a time.
-enum Taken {
-    Inputs(Vec<Input>),
-    Delivery(Delivery),
-}
-
-impl Driver {
-    fn start(port: u16, topic: &str) -> Self {
-        let link = MqttLink {
-            host: "127.0.0.1".to_owned(),
-            port,
-            client_id: "zhiban-test".to_owned(),
-            credentials: None,
-            keep_alive: zhiban_core::Duration::from_secs(5),
-            tls: None,
-        };
-        let (engine, messages) = EngineHandle::channel();
-        let stop = CancellationToken::new();
-        let context = DriverContext {
-            link: format!("test-{port}"),
-            engine,
-            stop: stop.clone(),
-        };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(mqtt::run(context, link, vec![device(topic)]));
-        Self {
-            messages,
-            waiting: VecDeque::new(),
-            stop,
-            tasks,
-        }
-    }
-
-    async fn take(&mut self) -> Taken {
-        let message = tokio::time::timeout(PATIENCE, self.messages.recv()).await;
-        let message = message.expect("the driver says nothing");
-        match message.expect("the driver ended") {
-            Message::Inputs(inputs) => Taken::Inputs(inputs),
-            Message::Delivery(delivery) => Taken::Delivery(delivery),
-            Message::Command(_) => panic!("not of a driver"),
-        }
-    }
-
-    /// The next input; whatever must be durable is said to be.
-    async fn input(&mut self) -> Input {
-        while self.waiting.is_empty() {
-            match self.take().await {
-                Taken::Inputs(inputs) => self.waiting.extend(inputs),
-                Taken::Delivery(delivery) => {
-                    self.waiting.extend(delivery.inputs);
-                    make_durable(delivery.durable);
-                }
-            }
-        }
-        self.waiting.pop_front().unwrap()
-    }
-
-    async fn batch(&mut self) -> SampleBatch {
-        loop {
-            if let Input::Samples(batch) = self.input().await {
-                return batch;
-            }
-        }
-    }
-
-    /// The number in the next batch that holds one.
-    async fn number(&mut self) -> i64 {
-        loop {
-            if let Some(number) = number(&self.batch().await) {
-                return number;
-            }
-        }
-    }
-
-    async fn link(&mut self) -> LinkState {
-        loop {
-            if let Input::Link { state, .. } = self.input().await {
-                return state;
-            }
-        }
-    }
-
-    async fn delivery(&mut self) -> Delivery {
-        loop {
-            if let Taken::Delivery(delivery) = self.take().await {
-                return delivery;
-            }
-        }
-    }
-
-    async fn end(mut self) {
-        self.stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(1), self.tasks.join_next());
-        ended.await.unwrap().unwrap().unwrap();
-    }
-}
-
-fn make_durable(durable: oneshot::Sender<()>) {
-    // A driver that has reconnected does not wait for it any more.
-    durable.send(()).ok();
-}
-
-fn number(batch: &SampleBatch) -> Option<i64> {
-    batch.samples.iter().find_map(|sample| match sample.value {
-        Some(Value::Integer(number)) => Some(number),
-        _ => None,
-    })
-}
-
-fn text_length(batch: &SampleBatch) -> Option<usize> {
-    batch.samples.iter().find_map(|sample| match &sample.value {
-        Some(Value::Text(text)) => Some(text.len()),
-        _ => None,
-    })
-}
-
-/// A device that publishes; it reconnects by itself and repeats what was not confirmed.
-struct Publisher {
-    client: AsyncClient,
-    confirmed: Arc<std::sync::atomic::AtomicUsize>,
-    _tasks: JoinSet<()>,
-}
-
-impl Publisher {
-    async fn start(port: u16) -> Self {
-        let mut options = MqttOptions::new("publisher", "127.0.0.1", port);
-        options
-            .set_clean_session(false)
-            .set_max_packet_size(16 << 20, 16 << 20);
-        let (client, mut events) = AsyncClient::new(options, 64);
-        let confirmed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let up = Arc::new(AtomicBool::new(false));
-        let (count, connected) = (confirmed.clone(), up.clone());
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut pause = tokio::time::interval(Duration::from_millis(50));
-            loop {
-                match events.poll().await {
-                    Ok(Event::Incoming(Incoming::PubAck(_))) => {
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Ok(Event::Incoming(Incoming::ConnAck(_))) => {
-                        connected.store(true, Ordering::Relaxed);
-                    }
-                    Ok(_) => {}
-                    Err(_) => {
-                        pause.tick().await;
-                    }
-                }
-            }
-        });
-        wait_until(PATIENCE, "the publisher to connect", async || {
-            up.load(Ordering::Relaxed)
-        })
-        .await;
-        Self {
-            client,
-            confirmed,
-            _tasks: tasks,
-        }
-    }
-
-    async fn publish(&self, topic: &str, payload: impl Into<Vec<u8>>) {
-        let sent = self.client.publish(topic, QoS::AtLeastOnce, false, payload);
-        sent.await.unwrap();
-    }
-
-    async fn retain(&self, topic: &str, payload: &str) {
-        let sent = self.client.publish(topic, QoS::AtLeastOnce, true, payload);
-        sent.await.unwrap();
-    }
-
-    /// Waits until the broker has so many messages.
-    async fn confirmed(&self, count: usize) {
-        wait_until(PATIENCE, "the broker to confirm", async || {
-            self.confirmed.load(Ordering::Relaxed) >= count
-        })
-        .await;
-    }
-}
-
-/// Publishes until the driver is subscribed, so that nothing after this is missed.
-async fn settle(driver: &mut Driver, publisher: &Publisher) {
-    publisher.retain("P7/online", "1").await;
-    assert_eq!(driver.link().await, LinkState::Up);
-}
 
 #[tokio::test]
 async fn nothing_is_lost_when_the_broker_is_killed_or_the_gateway_restarted() {
@@ -509,4 +274,24 @@ async fn a_broker_that_is_away_takes_the_links_down_and_brings_them_back() {
     let mut nobody = nobody;
     assert_eq!(nobody.link().await, LinkState::Down);
     nobody.end().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_forgot_the_session_is_subscribed_to_again() {
+    let Some(mut broker) = Mosquitto::start().await else {
+        return;
+    };
+    let mut driver = Driver::start(broker.port(), "P7");
+    let publisher = Publisher::start(broker.port()).await;
+    settle(&mut driver, &publisher).await;
+    publisher.publish("P7/state", "{\"n\": 1}").await;
+    assert_eq!(driver.number().await, 1);
+    // It saves nothing before its end, and this is none in order.
+    broker.kill();
+    broker.start_again().await;
+    publisher.retain("P7/state", "{\"n\": 2}").await;
+    assert_eq!(driver.number().await, 2, "new or kept");
+    publisher.publish("P7/state", "{\"n\": 3}").await;
+    while driver.number().await != 3 {}
+    driver.end().await;
 }

@@ -7,6 +7,7 @@
     reason = "a toolbox: a tool stays when the last test that used it goes"
 )]
 
+pub(crate) mod certificates;
 pub(crate) mod csv;
 pub(crate) mod influx;
 pub(crate) mod mosquitto;
@@ -37,6 +38,8 @@ pub(crate) enum Peer {
     Pymodbus,
     /// The program with which systemd judges a unit.
     SystemdAnalyze,
+    /// Makes certificates.
+    Openssl,
 }
 
 impl Peer {
@@ -46,6 +49,7 @@ impl Peer {
             Self::Influxd => "influxd",
             Self::Pymodbus => "pymodbus",
             Self::SystemdAnalyze => "systemd-analyze",
+            Self::Openssl => "openssl",
         }
     }
 
@@ -56,13 +60,14 @@ impl Peer {
             Self::Influxd => "ZHIBAN_INFLUXD",
             Self::Pymodbus => "ZHIBAN_PYMODBUS",
             Self::SystemdAnalyze => "ZHIBAN_SYSTEMD_ANALYZE",
+            Self::Openssl => "ZHIBAN_OPENSSL",
         }
     }
 
     /// Where it is in a folder of the cache that `tests/run` keeps.
     const fn in_cache(self) -> Option<&'static str> {
         match self {
-            Self::Mosquitto | Self::SystemdAnalyze => None,
+            Self::Mosquitto | Self::SystemdAnalyze | Self::Openssl => None,
             Self::Influxd => Some("influxd"),
             Self::Pymodbus => Some("bin/python"),
         }

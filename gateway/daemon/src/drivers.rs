@@ -7,6 +7,7 @@ pub mod modbus;
 pub mod mqtt;
 
 use crate::engine::EngineHandle;
+use crate::health::Board;
 use backoff::Backoff;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -42,6 +43,8 @@ pub struct DriverContext {
     pub link: String,
     /// Where readings go.
     pub engine: EngineHandle,
+    /// Where it says how its link is.
+    pub board: Arc<Board>,
     /// Ends the driver.
     pub stop: CancellationToken,
 }
@@ -164,6 +167,7 @@ mod tests {
         let context = DriverContext {
             link: "test".to_owned(),
             engine,
+            board: Arc::default(),
             stop: CancellationToken::new(),
         };
         let starts = AtomicU32::new(0);

@@ -124,7 +124,7 @@ impl Gateway {
             .tasks
             .spawn(Engine::new(parts).run(queue, engine.stop.clone()));
         let photos = open_photos(&loaded)?;
-        start_drivers(&loaded, &handle, &drivers)?;
+        start_drivers(&loaded, &handle, &board, &drivers)?;
 
         let accounts = Arc::new(Accounts::new(journal.store().clone()));
         let router = zhiban_dashboard::router(App {
@@ -230,7 +230,12 @@ fn start_outbox(
     Ok((routes, unrecorded))
 }
 
-fn start_drivers(loaded: &Loaded, engine: &EngineHandle, group: &Group) -> Result<()> {
+fn start_drivers(
+    loaded: &Loaded,
+    engine: &EngineHandle,
+    board: &Arc<Board>,
+    group: &Group,
+) -> Result<()> {
     for (name, devices) in &loaded.devices {
         let Some(link) = loaded.config.links.get(name) else {
             continue;
@@ -240,6 +245,7 @@ fn start_drivers(loaded: &Loaded, engine: &EngineHandle, group: &Group) -> Resul
         let context = DriverContext {
             link: name.clone(),
             engine: engine.clone(),
+            board: board.clone(),
             stop: group.stop.clone(),
         };
         drivers::spawn(&group.tasks, context, spec, devices.clone());

@@ -1,7 +1,7 @@
 //! A real Mosquitto broker on loopback with persistent sessions. It must never drop a queued
 //! message for want of room: the tests count them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -27,6 +27,12 @@ impl Mosquitto {
     /// a second.
     pub(crate) async fn start_saving_each_change() -> Option<Self> {
         Self::start_with("autosave_on_changes true\nautosave_interval 1\n").await
+    }
+
+    /// Starts one that only speaks encrypted, with this certificate and key.
+    pub(crate) async fn start_encrypted(certificate: &Path, key: &Path) -> Option<Self> {
+        let (certificate, key) = (certificate.display(), key.display());
+        Self::start_with(&format!("certfile {certificate}\nkeyfile {key}\n")).await
     }
 
     async fn start_with(more: &str) -> Option<Self> {

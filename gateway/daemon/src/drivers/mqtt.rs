@@ -38,7 +38,7 @@ pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
     };
     let (inbox, outlet) = inbox::queue();
     let (debts, owed) = mpsc::channel(DEBTS);
-    let session = Session::new(context.link.clone(), link, filters, inbox, owed);
+    let session = Session::new(&context, link, filters, inbox, owed);
     let feeder = Feeder {
         link: context.link,
         engine: context.engine,

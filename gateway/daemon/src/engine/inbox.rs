@@ -63,7 +63,7 @@ pub(super) fn of_copy(inputs: Vec<Input>) -> (Vec<Input>, Vec<PointUpdate>) {
                     changed: true,
                 }));
             }
-            Input::Samples(_) | Input::ClockSetBack(_) | Input::Command(_) | Input::Tick => {}
+            Input::Samples(_) | Input::ClockSet(_) | Input::Command(_) | Input::Tick => {}
         }
     }
     (links, updates)

@@ -12,6 +12,11 @@ use crate::history::influxdb;
 use crate::tls::{self, TlsError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use zhiban_core::Duration;
+
+/// What a broker's keep-alive may be; many brokers refuse a longer one.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
+const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(600);
 
 pub(super) fn http(config: &Config, at: &mut Place<'_, '_>) {
     at.within("http", |at| {
@@ -104,12 +109,9 @@ pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
 
 fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {
     host(&link.host, link.port(), at);
-    if link.keep_alive.millis() < 1000 {
-        at.error(
-            "keep_alive",
-            "keep_alive is too short",
-            "write \"1s\" or more",
-        );
+    if !(SHORTEST_KEEP_ALIVE..=LONGEST_KEEP_ALIVE).contains(&link.keep_alive) {
+        let what = "keep_alive is too short, or too long to notice a dead broker";
+        at.error("keep_alive", what, "write \"1s\" to \"10m\"");
     }
     if link.client_id.as_ref().is_some_and(String::is_empty) {
         at.error(

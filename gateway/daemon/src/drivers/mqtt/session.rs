@@ -4,14 +4,16 @@
 use super::acks::{Acks, NotDurable, Owed};
 use super::inbox::{Inbox, Received};
 use super::tls;
-use crate::drivers::MqttLink;
 use crate::drivers::backoff::Backoff;
+use crate::drivers::{DriverContext, MqttLink};
+use crate::health::Board;
 use rumqttc::{
     AsyncClient, ConnectionError, Event, MqttOptions, NetworkOptions, Packet, Publish, QoS,
     StateError, SubscribeFilter, SubscribeReasonCode, Transport, mqttbytes,
 };
 use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -21,7 +23,7 @@ const REQUESTS: usize = 4096;
 /// How many filters go into one request.
 const FILTERS: usize = 50;
 const CONNECTION_TIMEOUT_SECONDS: u64 = 5;
-/// A connection on which nothing at all happens for this long is given up.
+/// A connection on which nothing at all happens for this long beyond the keep-alive is given up.
 const STUCK: Duration = Duration::from_secs(60);
 /// The broker may be away for so long before the devices count as out of reach.
 const GRACE: Duration = Duration::from_secs(3);
@@ -38,8 +40,8 @@ const KEPT: usize = 64 * 1024;
 enum End {
     #[error("{0}")]
     Failed(#[from] Box<ConnectionError>),
-    #[error("nothing happened for {} s", STUCK.as_secs())]
-    Stuck,
+    #[error("nothing happened for {} s", .0.as_secs())]
+    Stuck(Duration),
     #[error("the gateway is too far behind; the broker will send again")]
     Full,
     #[error("a message could not be stored; the broker will send it again")]
@@ -53,7 +55,7 @@ impl End {
     fn kind(&self) -> &'static str {
         match self {
             Self::Failed(_) => "failed",
-            Self::Stuck => "stuck",
+            Self::Stuck(_) => "stuck",
             Self::Full => "full",
             Self::NotDurable => "not_durable",
             Self::Tls(_) => "tls",
@@ -73,6 +75,9 @@ pub(super) struct Filters {
 /// The talk with one broker.
 pub(super) struct Session {
     name: String,
+    /// Its line on the board.
+    check: String,
+    board: Arc<Board>,
     link: MqttLink,
     filters: Filters,
     inbox: Inbox,
@@ -96,14 +101,16 @@ pub(super) struct Session {
 impl Session {
     /// A talk that has not begun.
     pub(super) fn new(
-        name: String,
+        context: &DriverContext,
         link: MqttLink,
         filters: Filters,
         inbox: Inbox,
         owed: mpsc::Receiver<Owed>,
     ) -> Self {
         Self {
-            name,
+            name: context.link.clone(),
+            check: format!("mqtt/{}", context.link),
+            board: context.board.clone(),
             link,
             filters,
             inbox,
@@ -152,8 +159,9 @@ impl Session {
         network.set_connection_timeout(CONNECTION_TIMEOUT_SECONDS);
         network.set_tcp_nodelay(true);
         events.set_network_options(network);
+        let limit = STUCK + self.link.keep_alive.to_std();
         loop {
-            let stuck = Instant::now() + STUCK;
+            let stuck = Instant::now() + limit;
             // Polled to its end: a poll that is dropped half-way could lose what it held.
             let mut polling = Box::pin(events.poll());
             let event = loop {
@@ -164,7 +172,7 @@ impl Session {
                         Ok(()) => self.acks.flush(&client),
                         Err(NotDurable) => return Err(End::NotDurable),
                     },
-                    () = sleep_until(stuck) => return Err(End::Stuck),
+                    () = sleep_until(stuck) => return Err(End::Stuck(limit)),
                     () = until(self.lost_at) => self.tell_lost(),
                 }
             };
@@ -212,6 +220,7 @@ impl Session {
                 link = %self.name, session_present = welcome.session_present, "connected"
             );
             self.trouble = None;
+            self.board.set(&self.check, true, false, "");
         } else if let Packet::SubAck(confirmed) = packet {
             self.confirmed(&confirmed.return_codes);
         }
@@ -297,6 +306,15 @@ impl Session {
             tracing::warn!(link = %self.name, "no connection: {trouble}");
             self.trouble = Some(trouble);
         }
+        if self.lost_at.is_none() {
+            self.show_trouble();
+        }
+    }
+
+    /// Writes on the board why there is no connection.
+    fn show_trouble(&self) {
+        let trouble = self.trouble.as_deref().unwrap_or("no answer yet");
+        self.board.set(&self.check, false, false, trouble);
     }
 
     fn tell_lost(&mut self) {
@@ -305,6 +323,7 @@ impl Session {
             Ok(()) => None,
             Err(_) => Some(Instant::now() + GRACE),
         };
+        self.show_trouble();
     }
 
     fn count(&self, name: &'static str, kind: &'static str) {
