@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use driver::{Driver, Publisher, make_durable, number, settle, text_length};
 use zhiban_core::{Input, LinkState, Quality, QualityReason};
+use zhiban_dashboard::ports::Health;
 
-use crate::support::free_port;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::{Fault, FaultProxy};
+use crate::support::{PATIENCE, free_port, wait_until};
 
 #[tokio::test]
 async fn nothing_is_lost_when_the_broker_is_killed_or_the_gateway_restarted() {
@@ -293,5 +294,28 @@ async fn a_broker_that_forgot_the_session_is_subscribed_to_again() {
     assert_eq!(driver.number().await, 2, "new or kept");
     publisher.publish("P7/state", "{\"n\": 3}").await;
     while driver.number().await != 3 {}
+    driver.end().await;
+}
+
+#[tokio::test]
+async fn a_message_above_every_limit_costs_the_session_and_not_the_link() {
+    let Some(broker) = Mosquitto::start().await else {
+        return;
+    };
+    let mut driver = Driver::start(broker.port(), "P7");
+    let publisher = Publisher::start(broker.port()).await;
+    settle(&mut driver, &publisher).await;
+    publisher.publish("P7/text", vec![b'x'; 17 << 20]).await;
+    let ends = format!(
+        "zhiban_mqtt_disconnects_total{{link=\"{}\",kind=\"given_up\"}} 1",
+        driver.name
+    );
+    wait_until(PATIENCE, &ends, async || {
+        driver.board.metrics().contains(&ends)
+    })
+    .await;
+    publisher.retain("P7/state", "{\"n\": 2}").await;
+    while driver.number().await != 2 {}
+    driver.says(None).await;
     driver.end().await;
 }

@@ -29,8 +29,10 @@ const STUCK: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(3);
 /// The largest message at first: 1 MiB and its head.
 const USUAL_PACKET: usize = 1024 * 1024 + 64 * 1024;
-/// The largest that MQTT knows.
-const MOST_PACKET: usize = 268_435_455;
+/// The largest that is ever let in: it must fit into a small machine's memory.
+const MOST_PACKET: usize = 16 * 1024 * 1024;
+/// A message above that which comes again so soon was not one that the broker sends only once.
+const AGAIN: Duration = Duration::from_secs(300);
 /// A larger payload is not looked at, only its beginning is kept.
 const MOST_PAYLOAD: usize = 8 * 1024 * 1024;
 const KEPT: usize = 64 * 1024;
@@ -46,6 +48,11 @@ enum End {
     Full,
     #[error("a message could not be stored; the broker will send it again")]
     NotDurable,
+    #[error(
+        "the broker's session is given up, with all that waited in it, for a message of more than \
+         {} MiB; let the broker refuse such messages (max_packet_size)", MOST_PACKET >> 20
+    )]
+    GivenUp,
     #[error("encryption: {0}")]
     Tls(#[from] tls::TlsError),
 }
@@ -58,6 +65,7 @@ impl End {
             Self::Stuck(_) => "stuck",
             Self::Full => "full",
             Self::NotDurable => "not_durable",
+            Self::GivenUp => "given_up",
             Self::Tls(_) => "tls",
         }
     }
@@ -90,6 +98,10 @@ pub(super) struct Session {
     /// Confirmations of all filters that are still to come.
     unconfirmed: usize,
     packet_limit: usize,
+    /// When a message above every limit last ended a connection.
+    refused: Option<Instant>,
+    /// Whether the next connection only makes the broker forget the session.
+    give_up: bool,
     /// Whether the broker began a session and the feeding task was not told yet.
     new_session: bool,
     /// When the devices count as out of reach; `None` while connected or after it was said.
@@ -121,6 +133,8 @@ impl Session {
             subscribed: false,
             unconfirmed: 0,
             packet_limit: USUAL_PACKET,
+            refused: None,
+            give_up: false,
             new_session: false,
             lost_at: Some(Instant::now() + GRACE),
             trouble: None,
@@ -190,7 +204,7 @@ impl Session {
         let keep_alive = link.keep_alive.to_std();
         options
             .set_keep_alive(keep_alive.clamp(Duration::from_secs(1), Duration::from_secs(3600)))
-            .set_clean_session(false)
+            .set_clean_session(self.give_up)
             .set_manual_acks(true)
             .set_max_packet_size(self.packet_limit, self.packet_limit);
         if let Some((user, password)) = &link.credentials {
@@ -208,6 +222,9 @@ impl Session {
             return self.received(publish);
         }
         if let Packet::ConnAck(welcome) = packet {
+            if std::mem::take(&mut self.give_up) {
+                return Err(End::GivenUp);
+            }
             self.new_session |= !welcome.session_present;
             if self.new_session {
                 self.inbox.new_session().map_err(|_| End::Full)?;
@@ -297,9 +314,7 @@ impl Session {
         if let End::Failed(error) = end
             && let Some(size) = too_large(error)
         {
-            // The broker sends it again, so it must be let in to be put aside.
-            self.packet_limit = size.saturating_add(1024).clamp(USUAL_PACKET, MOST_PACKET);
-            tracing::warn!(link = %self.name, size, "a very large message; the limit is raised");
+            self.make_room(size);
         }
         let trouble = end.to_string();
         if self.trouble.as_ref() != Some(&trouble) {
@@ -309,6 +324,22 @@ impl Session {
         if self.lost_at.is_none() {
             self.show_trouble();
         }
+    }
+
+    /// The broker sends a message again that was not confirmed, so it must be let in to be put
+    /// aside. One above every limit would end each connection for ever: when it comes again, the
+    /// session is given up, for nothing behind it would come either.
+    fn make_room(&mut self, size: usize) {
+        let room = size.saturating_add(1024);
+        if room <= MOST_PACKET {
+            self.packet_limit = room.max(USUAL_PACKET);
+            tracing::warn!(link = %self.name, size, "a very large message; the limit is raised");
+            return;
+        }
+        let now = Instant::now();
+        self.give_up = self.refused.is_some_and(|at| now - at < AGAIN);
+        self.refused = Some(now);
+        tracing::error!(link = %self.name, size, give_up = self.give_up, "a message is too large");
     }
 
     /// Writes on the board why there is no connection.
