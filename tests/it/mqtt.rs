@@ -1,6 +1,7 @@
 //! The MQTT driver against a real Mosquitto: nothing that it acknowledged is lost, and nothing
 //! that it did not make durable is acknowledged. The engine is played by the test.
 
+mod clocks;
 mod driver;
 mod encrypted;
 
