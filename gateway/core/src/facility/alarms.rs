@@ -47,15 +47,9 @@ impl Facility {
     }
 
     fn judge(&mut self, rule: RuleId, now: Timestamp, effects: &mut Effects) {
-        let bound = self.model.rule(rule);
         let holds = self.condition_holds(rule);
-        let verdict = bound.judge(&Evidence {
-            points: &self.points,
-            has_data: self.has_data[bound.asset.index()],
-            active: holds,
-            history: &self.rules[rule.index()].memory,
-            now,
-        });
+        let verdict = self.verdict(rule, now);
+        let bound = self.model.rule(rule);
         let delays = (bound.rule.on_delay, bound.rule.off_delay);
         let state = &mut self.rules[rule.index()];
         match (verdict, &mut state.pending) {
@@ -84,6 +78,18 @@ impl Facility {
                 self.wait(rule, delays, now, effects);
             }
         }
+    }
+
+    /// What a rule says by what is known now; `None` when it cannot be known.
+    pub(super) fn verdict(&self, rule: RuleId, now: Timestamp) -> Option<bool> {
+        let bound = self.model.rule(rule);
+        bound.judge(&Evidence {
+            points: &self.points,
+            has_data: self.has_data[bound.asset.index()],
+            active: self.condition_holds(rule),
+            history: &self.rules[rule.index()].memory,
+            now,
+        })
     }
 
     /// Lets a pending verdict wait for its delay, or takes it at once when the delay is over.

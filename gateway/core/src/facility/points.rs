@@ -1,13 +1,15 @@
 //! Step 2, accept: samples and link reports become point states.
 //!
-//! A sample without a usable value takes the trust from a point, never its last value. An older
-//! sample never replaces a newer one, and one that was old when it came clears nothing.
+//! A sample without a usable value takes the trust from a point, never its last value. One that was
+//! old when it came clears nothing, and one older than the known counts only where it raises: an
+//! old fault that nobody was told of is one all the same.
 
 use super::{Effects, Facility};
 use crate::facility::deadlines::Deadline;
-use crate::model::{AssetId, LinkState, PointId};
+use crate::model::{AssetId, LinkState, PointId, RuleId};
 use crate::point::{PointUpdate, Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::time::{Duration, Timestamp};
+use std::collections::BTreeSet;
 
 /// A device's clock may be behind by so much and still speak of now, however short its period.
 const SLACK: Duration = Duration::from_secs(60);
@@ -36,7 +38,11 @@ impl Facility {
         };
         let mut heard = false;
         let mut touched = Vec::new();
-        for sample in batch.samples {
+        let (late, rest): (Vec<_>, Vec<_>) = batch
+            .samples
+            .into_iter()
+            .partition(|sample| self.is_older(sample.point, &origin));
+        for sample in rest {
             let point = sample.point;
             let Some(update) = self.update(sample, &origin) else {
                 continue;
@@ -50,6 +56,9 @@ impl Facility {
             }
             effects.updates.push(update);
         }
+        let late = self.late(late, &origin);
+        touched.extend(late.iter().filter(|one| one.changed).map(|one| one.point));
+        effects.updates.extend(late);
         if heard {
             self.heard[asset.index()] = Some(now);
             self.set_has_data(asset, true, now, effects);
@@ -59,28 +68,20 @@ impl Facility {
         }
     }
 
+    /// Whether a sample is older than what is known of its point.
+    fn is_older(&self, point: PointId, of: &Origin) -> bool {
+        // A known time that is still to come was set by a clock that was wrong: it binds nobody.
+        // Nor does one from before the start: the same device may have been told by another clock.
+        let binds = |known: Timestamp| of.at < known && known <= of.now;
+        let known = self.points[point.index()].at;
+        !of.retained && !self.recalled[point.index()] && known.is_some_and(binds)
+    }
+
     /// Takes one sample over; `None` when it must not change anything.
     fn update(&mut self, sample: Sample, of: &Origin) -> Option<PointUpdate> {
         let state = &mut self.points[sample.point.index()];
-        let recalled = self.recalled[sample.point.index()];
         if of.retained && state.at.is_some() && state.quality == Quality::Good {
             return None;
-        }
-        // A known time that is still to come was set by a clock that was wrong: it binds nobody.
-        // Nor does one from before the start: the same device may have been told by another clock.
-        let older = !recalled
-            && state
-                .at
-                .is_some_and(|known| of.at < known && known <= of.now);
-        if older && !of.retained {
-            // Late, and still true of its time: the history keeps it, the present does not change.
-            return sample.value.map(|value| PointUpdate {
-                point: sample.point,
-                value: Some(value),
-                quality: Quality::Uncertain(QualityReason::Late),
-                at: of.at,
-                changed: false,
-            });
         }
         let value = sample.value.filter(is_finite);
         let quality = match (&value, sample.quality) {
@@ -107,6 +108,52 @@ impl Facility {
             at: of.at,
             changed,
         })
+    }
+
+    /// Late, and still true of their time: the history keeps them, and the present does not change —
+    /// unless together they say that something is wrong, which nothing known says. Their order may be
+    /// that of a clock that was set back, and then they are the device's last word.
+    fn late(&mut self, samples: Vec<Sample>, of: &Origin) -> Vec<PointUpdate> {
+        let quality = Quality::Uncertain(QualityReason::Late);
+        let told = samples.into_iter().filter_map(|sample| {
+            let value = sample.value.filter(is_finite)?;
+            Some((sample.point, value))
+        });
+        let told: Vec<(PointId, Value)> = told.collect();
+        let raising = self.raising(&told, of.now);
+        let mut known = Vec::new();
+        for (point, value) in &told {
+            let state = &mut self.points[point.index()];
+            known.push((*point, state.clone()));
+            (state.value, state.quality) = (Some(value.clone()), quality);
+        }
+        let changed = !self.raising(&told, of.now).is_subset(&raising);
+        if changed {
+            self.sequence += 1;
+        } else {
+            for (point, state) in known {
+                self.points[point.index()] = state;
+            }
+        }
+        let update = |(point, value)| PointUpdate {
+            point,
+            value: Some(value),
+            quality,
+            at: of.at,
+            changed,
+        };
+        told.into_iter().map(update).collect()
+    }
+
+    /// The rules that look at any of these points and say by what is known now that something is
+    /// wrong.
+    fn raising(&self, points: &[(PointId, Value)], now: Timestamp) -> BTreeSet<RuleId> {
+        let rules = points
+            .iter()
+            .flat_map(|(point, _)| self.watchers[point.index()].iter().copied());
+        rules
+            .filter(|rule| self.verdict(*rule, now) == Some(true))
+            .collect()
     }
 
     pub(super) fn link(
