@@ -117,7 +117,7 @@ fn a_broker_setting_that_could_never_work_is_named() {
     let (folder, text) = with_every_option();
     let file = folder.path().join("gateway.toml");
     std::fs::write(folder.path().join("tls/ca.pem"), "no certificate\n").unwrap();
-    let text = text.replace("keep_alive = \"30s\"", "keep_alive = \"2h\"");
+    let text = text.replace("keep_alive = \"5s\"", "keep_alive = \"2h\"");
     let faults = print(&Config::parse(&file, &text).unwrap_err());
     assert!(faults.contains("ca.pem holds no certificate"), "{faults}");
     assert!(faults.contains("write \"1s\" to \"10m\""), "{faults}");

@@ -73,10 +73,10 @@ fn every_profile_of_a_class_with_rules_gets_some_and_loses_its_silence() {
 fn every_point_of_every_rule_is_a_point_of_some_profile() {
     let library = library();
     for (class, rules) in &library.rules {
-        let names = &library.names[class];
+        let points = &library.points[class];
         for rule in rules {
             for point in rule.when.points() {
-                assert!(names.contains(point), "{class}/{}: {point}", rule.id);
+                assert!(points.contains_key(point), "{class}/{}: {point}", rule.id);
             }
         }
     }

@@ -187,17 +187,33 @@ fn every_fault_of_a_file_is_told_with_its_place() {
 fn a_rule_that_can_never_raise_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), CONFIG);
-    // The rules that come along, but for one letter.
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/alarms/elevator.toml");
-    let rules = std::fs::read_to_string(rules).unwrap();
-    let rules = rules.replace("{ point = \"trapped\" }", "{ point = \"traped\" }");
+    // The rules that come along, but for one slip of the pen.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/alarms/elevator.toml");
+    let shipped = std::fs::read_to_string(shipped).unwrap();
     std::fs::create_dir(folder.path().join("alarms")).unwrap();
-    std::fs::write(folder.path().join("alarms/elevator.toml"), rules).unwrap();
-    let said = refusal(&file);
-    assert!(
-        said.contains("entrapment") && said.contains("traped"),
-        "{said}"
-    );
+    for (right, wrong, said_of_it) in [
+        (
+            "{ flag = { point = \"trapped\" } }",
+            "{ flag = { point = \"traped\" } }",
+            "rule \"entrapment\" looks at point \"traped\"",
+        ),
+        (
+            "[\"unintended_movement\"]",
+            "[\"unintended_movment\"]",
+            "rule \"unintended_movement\" waits for \"unintended_movment\"",
+        ),
+        (
+            "{ flag = { point = \"trapped\" } }",
+            "{ limit = { point = \"trapped\", above = 1.0 } }",
+            "rule \"entrapment\" asks for a limit",
+        ),
+    ] {
+        let rules = shipped.replacen(right, wrong, 1);
+        assert_ne!(rules, shipped);
+        std::fs::write(folder.path().join("alarms/elevator.toml"), rules).unwrap();
+        let said = refusal(&file);
+        assert!(said.contains(said_of_it), "{said}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod alarms;
 mod assets;
+mod blind;
 mod edges;
 
 use super::Config;

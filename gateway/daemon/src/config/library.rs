@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zhiban_core::Duration;
 use zhiban_core::alarm::rule::{AlarmRule, ClosePolicy, RuleFile};
+use zhiban_core::model::PointKind;
 use zhiban_core::profile::Profile;
 
 /// The profiles that come with the program.
@@ -37,8 +38,18 @@ pub struct Library {
     pub faulty: BTreeSet<String>,
     /// The rules, by class.
     pub rules: BTreeMap<String, Vec<Arc<AlarmRule>>>,
-    /// What points of a class are called, by class; also in profiles that an own one replaced.
-    pub names: BTreeMap<String, BTreeSet<String>>,
+    /// The points of each class by name, as each profile has them; also profiles that an own one
+    /// replaced.
+    pub points: BTreeMap<String, BTreeMap<String, Vec<KnownPoint>>>,
+}
+
+/// What a point of some profile can say.
+#[derive(Debug, Clone)]
+pub struct KnownPoint {
+    /// What it is.
+    pub kind: PointKind,
+    /// The codes of an enumeration.
+    pub codes: BTreeSet<String>,
 }
 
 impl Library {
@@ -107,8 +118,17 @@ impl Library {
         }
         let profile = profile?;
         let id = profile.id.clone();
-        let names = self.names.entry(profile.class.clone()).or_default();
-        names.extend(profile.points.iter().map(|row| row.point.clone()));
+        let points = self.points.entry(profile.class.clone()).or_default();
+        for row in &profile.points {
+            let codes = row.meanings.values().map(|one| one.code.clone());
+            points
+                .entry(row.point.clone())
+                .or_default()
+                .push(KnownPoint {
+                    kind: row.kind,
+                    codes: codes.collect(),
+                });
+        }
         self.places.insert(id.clone(), file.to_owned());
         self.profiles.insert(id.clone(), Arc::new(profile));
         Some(id)

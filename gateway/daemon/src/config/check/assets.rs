@@ -1,5 +1,6 @@
 //! Checks of locations and assets: codes, profiles, links, units, topics.
 
+use super::blind::blind;
 use super::{Place, instead};
 use crate::config::build::fitted;
 use crate::config::fault::Severity;
@@ -249,12 +250,9 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
             .filter(|rule| fitted(rule, profile).is_none())
             .map(|rule| rule.id.clone())
             .collect();
-        for (rule, point) in nowhere(library, &profile.class) {
-            let class = &profile.class;
-            let what = format!(
-                "rule \"{rule}\" looks at point \"{point}\", which no profile of class \"{class}\" has: it would never see it"
-            );
-            let remedy = "correct the point's name in the rule, or take the rule out";
+        for (rule, what) in blind(library, &profile.class) {
+            let what = format!("rule \"{rule}\" {what}");
+            let remedy = "correct the rule, or take it out";
             at.add(Severity::Error, &format!("{index}.profile"), what, remedy);
         }
         if !missing.is_empty() {
@@ -266,17 +264,4 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
             at.add(Severity::Info, &format!("{index}.profile"), what, "");
         }
     }
-}
-
-/// Points that rules of a class look at and no device of the class has: misspelt, most likely.
-fn nowhere<'l>(library: &'l Library, class: &str) -> Vec<(&'l str, &'l str)> {
-    let names = library.names.get(class);
-    let known = |point: &str| names.is_some_and(|names| names.contains(point));
-    let rules = library.rules_of(class).iter();
-    rules
-        .filter_map(|rule| {
-            let point = rule.when.points().into_iter().find(|point| !known(point))?;
-            Some((rule.id.as_str(), point))
-        })
-        .collect()
 }
