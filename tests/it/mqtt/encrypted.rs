@@ -35,7 +35,7 @@ async fn a_broker_is_trusted_by_the_authority_that_the_link_names() {
     wary.end().await;
     // A file without a certificate, and a broker that is asked in clear.
     let mistaken = Driver::start_on(link(broker.port(), key), "P7");
-    mistaken.says(Some("no certificate can be read")).await;
+    mistaken.says(Some("holds no certificate")).await;
     mistaken.end().await;
     let clear = Driver::start(broker.port(), "P7");
     clear.says(Some("")).await;
