@@ -25,6 +25,7 @@ use crate::work_order::{
     RecordEdit, Repair, WorkOrder, WorkOrderEvent, WorkOrderNumber, WorkOrderStatus,
 };
 use deadlines::{Deadline, Deadlines};
+use points::Wrong;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -305,6 +306,8 @@ pub struct Facility {
     deadlines: Deadlines,
     last_alarm: u64,
     last_work_order: Option<WorkOrderNumber>,
+    /// For each point, which of its values were called wrong.
+    wrong: Vec<Wrong>,
     /// Counts every change people can see.
     sequence: u64,
     /// Points known from before the start: judged with the first input, because what they raise
@@ -365,6 +368,7 @@ impl Facility {
             heard: vec![None; model.assets.len()],
             point_heard: vec![now; model.points.len()],
             recalled: vec![false; model.points.len()],
+            wrong: model.points.iter().map(|_| Wrong::default()).collect(),
             has_data: vec![None; model.assets.len()],
             rules: model.rules.iter().map(|_| RuleState::default()).collect(),
             watchers,
@@ -404,7 +408,7 @@ impl Facility {
             self.alarms.insert(alarm.id, alarm);
         }
         for order in records.work_orders {
-            self.remember(order);
+            self.remember(order, now);
         }
         self.recall_points(records.points);
     }

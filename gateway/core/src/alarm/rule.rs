@@ -227,7 +227,6 @@ pub(crate) struct Evidence<'a> {
     pub(crate) active: bool,
     /// The latest values of each point whose rate is looked at.
     pub(crate) history: &'a std::collections::BTreeMap<PointId, RateMemory>,
-    pub(crate) now: Timestamp,
 }
 
 /// What a rate condition remembers: the values of its window, oldest first.
@@ -241,6 +240,10 @@ const RATE_MEMORY: usize = 512;
 
 impl RateMemory {
     pub(crate) fn push(&mut self, at: Timestamp, value: f64, window: Duration) {
+        // The clock of a device that was ahead was set: what it stamped before belongs to no window.
+        while self.values.back().is_some_and(|(last, _)| *last > at) {
+            self.values.pop_back();
+        }
         self.values.push_back((at, value));
         while self.values.len() > RATE_MEMORY
             || self
@@ -252,18 +255,20 @@ impl RateMemory {
         }
     }
 
-    fn span(&self, now: Timestamp, window: Duration) -> Option<f64> {
-        let fresh = self
+    /// How far the values of a window are apart. The window ends with the latest value, by the clock
+    /// that stamped it: that of a device need not agree with ours.
+    fn span(&self, window: Duration) -> Option<f64> {
+        let (last, _) = self.values.back()?;
+        let window = self
             .values
             .iter()
-            .filter(|(at, _)| now.since(*at) <= window);
-        let (mut low, mut high, mut count) = (f64::INFINITY, f64::NEG_INFINITY, 0);
-        for (_, value) in fresh {
+            .filter(|(at, _)| last.since(*at) <= window);
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (_, value) in window {
             low = low.min(*value);
             high = high.max(*value);
-            count += 1;
         }
-        (count > 0).then_some(high - low)
+        Some(high - low)
     }
 }
 
@@ -405,9 +410,7 @@ fn judge(condition: &BoundCondition, evidence: &Evidence<'_>) -> Option<bool> {
             window,
         } => weigh(state(point), |_| {
             let memory = evidence.history.get(point)?;
-            memory
-                .span(evidence.now, *window)
-                .map(|span| span > *change)
+            memory.span(*window).map(|span| span > *change)
         }),
         BoundCondition::NoData => evidence.has_data.map(|has_data| !has_data),
         BoundCondition::All(list) => together(list.iter().map(|one| judge(one, evidence)), false),

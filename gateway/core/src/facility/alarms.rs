@@ -12,10 +12,15 @@ use crate::time::{Duration, Timestamp};
 
 impl Facility {
     pub(super) fn judge_point(&mut self, point: PointId, now: Timestamp, effects: &mut Effects) {
+        let mut wrong = false;
         for index in 0..self.watchers[point.index()].len() {
             let rule = self.watchers[point.index()][index];
             self.remember_rate(rule, point);
-            self.judge(rule, now, effects);
+            wrong |= self.judge(rule, now, effects) == Some(true);
+        }
+        let state = &self.points[point.index()];
+        if let (true, Some(value), Some(at)) = (wrong, &state.value, state.at) {
+            self.wrong[point.index()].add(value, at);
         }
     }
 
@@ -46,9 +51,10 @@ impl Facility {
         }
     }
 
-    fn judge(&mut self, rule: RuleId, now: Timestamp, effects: &mut Effects) {
+    /// Gives back what the rule says.
+    fn judge(&mut self, rule: RuleId, now: Timestamp, effects: &mut Effects) -> Option<bool> {
         let holds = self.condition_holds(rule);
-        let verdict = self.verdict(rule, now);
+        let verdict = self.verdict(rule);
         let bound = self.model.rule(rule);
         let delays = (bound.rule.on_delay, bound.rule.off_delay);
         let state = &mut self.rules[rule.index()];
@@ -78,17 +84,17 @@ impl Facility {
                 self.wait(rule, delays, now, effects);
             }
         }
+        verdict
     }
 
     /// What a rule says by what is known now; `None` when it cannot be known.
-    pub(super) fn verdict(&self, rule: RuleId, now: Timestamp) -> Option<bool> {
+    pub(super) fn verdict(&self, rule: RuleId) -> Option<bool> {
         let bound = self.model.rule(rule);
         bound.judge(&Evidence {
             points: &self.points,
             has_data: self.has_data[bound.asset.index()],
             active: self.condition_holds(rule),
             history: &self.rules[rule.index()].memory,
-            now,
         })
     }
 

@@ -245,7 +245,7 @@ impl Facility {
     }
 
     /// Takes an order from the journal into memory.
-    pub(super) fn remember(&mut self, order: WorkOrder) {
+    pub(super) fn remember(&mut self, mut order: WorkOrder, now: Timestamp) {
         let no = order.no.clone();
         // An order that was dropped takes no repeats, before a restart or after it.
         let takes_repeats = !order.status.is_over() || order.status == WorkOrderStatus::Closed;
@@ -262,7 +262,10 @@ impl Facility {
                 closed + self.model.policy.reopen_window,
             );
         } else if let Some(at) = order.escalate_at {
-            self.deadlines.set(Deadline::Escalate(no.clone()), at);
+            // What the clock was before the start is not known: nobody waits longer than is set.
+            let after = self.model.policy.escalate_after;
+            order.escalate_at = (after > Duration::ZERO).then(|| at.min(now + after));
+            self.arm(&order);
         }
         self.orders.insert(no, order);
     }
@@ -298,6 +301,10 @@ impl Facility {
         } else if anew && after > Duration::ZERO {
             order.escalate_at = Some(now + after);
         }
+        self.arm(order);
+    }
+
+    fn arm(&mut self, order: &WorkOrder) {
         let key = Deadline::Escalate(order.no.clone());
         match order.escalate_at {
             Some(at) => self.deadlines.set(key, at),

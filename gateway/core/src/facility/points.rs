@@ -2,14 +2,15 @@
 //!
 //! A sample without a usable value takes the trust from a point, never its last value. One that was
 //! old when it came clears nothing, and one older than the known counts only where it raises: an
-//! old fault that nobody was told of is one all the same.
+//! old fault that nobody was told of is one all the same. One that was judged before is told once.
 
 use super::{Effects, Facility};
 use crate::facility::deadlines::Deadline;
 use crate::model::{AssetId, LinkState, PointId, RuleId};
 use crate::point::{PointUpdate, Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::time::{Duration, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 
 /// A device's clock may be behind by so much and still speak of now, however short its period.
 const SLACK: Duration = Duration::from_secs(60);
@@ -21,6 +22,42 @@ struct Origin {
     /// Whether it was not too old when it came.
     fresh: bool,
     now: Timestamp,
+}
+
+/// So many stretches of wrong values are known of each point.
+const STRETCHES: usize = 32;
+
+/// When a point last had which values that a rule called wrong: a message that comes twice, after
+/// the machine is well again, must not be taken for an old fault that nobody was told of.
+#[derive(Debug, Default)]
+pub(super) struct Wrong(VecDeque<(Value, RangeInclusive<Timestamp>)>);
+
+impl Wrong {
+    /// The point had a value that is wrong.
+    pub(super) fn add(&mut self, value: &Value, at: Timestamp) {
+        if self.has(value, at) || self.goes_on(value, at) {
+            return;
+        }
+        self.0.truncate(STRETCHES - 1);
+        self.0.push_front((value.clone(), at..=at));
+    }
+
+    /// The point still has its value; whether that one is wrong.
+    fn goes_on(&mut self, value: &Value, at: Timestamp) -> bool {
+        match self.0.front_mut() {
+            Some((known, span)) if known == value && *span.start() <= at => {
+                *span = *span.start()..=at.max(*span.end());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it is known that the point had the value then.
+    fn has(&self, value: &Value, at: Timestamp) -> bool {
+        let mut known = self.0.iter();
+        known.any(|(wrong, span)| wrong == value && span.contains(&at))
+    }
 }
 
 impl Facility {
@@ -53,6 +90,8 @@ impl Facility {
             }
             if update.changed || self.rated[point.index()] {
                 touched.push(point);
+            } else if let (Some(value), true) = (&update.value, update.quality.may_raise()) {
+                self.wrong[point.index()].goes_on(value, update.at);
             }
             effects.updates.push(update);
         }
@@ -119,40 +158,46 @@ impl Facility {
             let value = sample.value.filter(is_finite)?;
             Some((sample.point, value))
         });
-        let told: Vec<(PointId, Value)> = told.collect();
-        let raising = self.raising(&told, of.now);
+        let (copies, told): (Vec<_>, Vec<_>) =
+            told.partition(|(point, value)| self.wrong[point.index()].has(value, of.at));
+        let raising = self.raising(&told);
         let mut known = Vec::new();
         for (point, value) in &told {
             let state = &mut self.points[point.index()];
             known.push((*point, state.clone()));
             (state.value, state.quality) = (Some(value.clone()), quality);
         }
-        let changed = !self.raising(&told, of.now).is_subset(&raising);
+        let changed = !self.raising(&told).is_subset(&raising);
         if changed {
             self.sequence += 1;
+            for (point, value) in &told {
+                self.wrong[point.index()].add(value, of.at);
+            }
         } else {
             for (point, state) in known {
                 self.points[point.index()] = state;
             }
         }
-        let update = |(point, value)| PointUpdate {
+        let update = |(point, value), changed| PointUpdate {
             point,
             value: Some(value),
             quality,
             at: of.at,
             changed,
         };
-        told.into_iter().map(update).collect()
+        let copies = copies.into_iter().map(|one| update(one, false));
+        let told = told.into_iter().map(|one| update(one, changed));
+        copies.chain(told).collect()
     }
 
     /// The rules that look at any of these points and say by what is known now that something is
     /// wrong.
-    fn raising(&self, points: &[(PointId, Value)], now: Timestamp) -> BTreeSet<RuleId> {
+    fn raising(&self, points: &[(PointId, Value)]) -> BTreeSet<RuleId> {
         let rules = points
             .iter()
             .flat_map(|(point, _)| self.watchers[point.index()].iter().copied());
         rules
-            .filter(|rule| self.verdict(*rule, now) == Some(true))
+            .filter(|rule| self.verdict(*rule) == Some(true))
             .collect()
     }
 
@@ -219,6 +264,10 @@ impl Facility {
         if by < Duration::ZERO {
             for state in &mut self.points {
                 state.at = state.at.map(|at| at + by);
+            }
+            self.wrong.fill_with(Wrong::default);
+            for order in self.orders.values_mut() {
+                order.escalate_at = order.escalate_at.map(|at| at + by);
             }
         }
         for rule in &mut self.rules {
