@@ -32,4 +32,8 @@ create table work_order_photo (
 
 -- When more people are told that nobody took it; null when they were, or need not be.
 alter table work_order add column escalate_at integer;
-update work_order set escalate_at = created_at where status in ('approved', 'assigned');
+update work_order set escalate_at = created_at + 600000
+where status in ('approved', 'assigned') and not exists (
+    select 1 from work_order_event as event
+    where event.work_order = work_order.id and event.change = 'escalated'
+);

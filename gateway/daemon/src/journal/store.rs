@@ -45,7 +45,9 @@ impl Store {
         prepare_folder(file)?;
         // Before anything in the file is changed: whoever works on it may be older.
         let lock = lock(file)?;
-        Self::open_locked(file, lock).await
+        let mut store = Self::bring_up_to_date(file).await?;
+        store._lock = Arc::new(lock);
+        Ok(store)
     }
 
     /// Opens the file beside a gateway that may work on it, for accounts from the shell.
@@ -55,34 +57,36 @@ impl Store {
     pub async fn open_beside(file: &Path) -> Result<Self, JournalError> {
         prepare_folder(file)?;
         match lock(file) {
-            Ok(lock) => Self::open_locked(file, lock).await,
+            // Held only as long as the tables change: a person at the prompt for a password must
+            // keep no gateway from starting.
+            Ok(_held) => Self::bring_up_to_date(file).await,
             Err(JournalError::InUse(_)) => {
                 let found = refuse_unusable(file).await?;
                 if found < KNOWN {
                     return Err(JournalError::Older(file.to_owned()));
                 }
-                Self::connect(file, None).await
+                Self::connect(file).await
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn open_locked(file: &Path, lock: Option<File>) -> Result<Self, JournalError> {
+    async fn bring_up_to_date(file: &Path) -> Result<Self, JournalError> {
         refuse_unusable(file).await?;
         use_write_ahead_log(file).await?;
-        let store = Self::connect(file, lock).await?;
+        let store = Self::connect(file).await?;
         store.migrate().await?;
         Ok(store)
     }
 
-    async fn connect(file: &Path, lock: Option<File>) -> Result<Self, JournalError> {
+    async fn connect(file: &Path) -> Result<Self, JournalError> {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         sqlx::any::install_default_drivers();
         Ok(Self {
             writer: pool(&file, "rw", 1).await?,
             readers: pool(&file, "ro", READERS).await?,
             file: Arc::new(file),
-            _lock: Arc::new(lock),
+            _lock: Arc::new(None),
         })
     }
 

@@ -107,6 +107,18 @@ async fn the_tables_of_an_older_program_are_brought_up_to_date() {
     let mark = "create table schema_version (version integer primary key); \
                 insert into schema_version values (1)";
     sqlx::raw_sql(mark).execute(&mut older).await.unwrap();
+    // One that waits, one of which people were told that nobody took it, one in work.
+    for (id, status) in [(1, "approved"), (2, "assigned"), (3, "in_progress")] {
+        let order = "insert into work_order (id, no, kind, status, priority, asset, title_zh, \
+            title_en, fault_family, alarms, occurrences, close_policy, created_at, version) \
+            values ($1, $1, 'corrective', $2, 2, 'A1', '', '', $1, '', 1, 'verify', 1000, 1)";
+        let order = sqlx::query(order).bind(id).bind(status);
+        order.execute(&mut older).await.unwrap();
+    }
+    let told = "insert into work_order_event \
+        (work_order, version, at, change, from_status, to_status) \
+        values (2, 1, 1000, 'escalated', 'assigned', 'assigned')";
+    sqlx::query(told).execute(&mut older).await.unwrap();
     sqlx::Connection::close(older).await.unwrap();
     // While another gateway works on it nobody changes it, and its own program does.
     let lock = file.with_extension("db.lock");
@@ -116,17 +128,29 @@ async fn the_tables_of_an_older_program_are_brought_up_to_date() {
     assert!(matches!(beside, JournalError::Older(_)), "{beside}");
     assert!(matches!(refusal(&file).await, JournalError::InUse(_)));
     drop(held);
-    let (journal, _) = Journal::open(&file, model(1, &[]), minutes(0))
-        .await
-        .unwrap();
+    let store = Store::open(&file).await.unwrap();
     let parts = sqlx::query("select * from work_order_part");
-    assert!(
-        parts
-            .fetch_all(journal.store.readers())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let parts = parts.fetch_all(store.readers()).await.unwrap();
+    assert!(parts.is_empty());
+    let patience = "select escalate_at from work_order order by id";
+    let patience: Vec<Option<i64>> = sqlx::query(patience)
+        .fetch_all(store.readers())
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| sqlx::Row::get(row, 0))
+        .collect();
+    assert_eq!(patience, [Some(601_000), None, None]);
+}
+
+#[tokio::test]
+async fn a_person_at_the_prompt_keeps_no_gateway_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("core.db");
+    let prompt = Store::open_beside(&file).await.unwrap();
+    let gateway = Store::open(&file).await.unwrap();
+    prompt.close().await;
+    gateway.close().await;
 }
 
 #[tokio::test]
