@@ -218,7 +218,7 @@ impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Refused(refusal) => ApiError::Refused(refusal, None),
-            CommandError::StoreUnavailable => ApiError::Unavailable,
+            CommandError::NotTaken | CommandError::StoreUnavailable => ApiError::Unavailable,
             CommandError::Repeated => ApiError::KeyBusy,
         }
     }

@@ -198,7 +198,7 @@ impl Engine {
 
     fn command(&self, input: Input) -> Result<Outcome, CommandError> {
         if self.deaf.load(Ordering::SeqCst) {
-            return Err(CommandError::StoreUnavailable);
+            return Err(CommandError::NotTaken);
         }
         Ok(self.step(input)?)
     }

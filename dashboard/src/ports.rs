@@ -73,6 +73,9 @@ pub enum CommandError {
     /// The facility refuses it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Earlier records still wait to be written; nothing was done.
+    #[error("the record store is not available; try again")]
+    NotTaken,
     /// It is not durable yet; whether it will be is not known.
     #[error("the record store is not available; try again")]
     StoreUnavailable,

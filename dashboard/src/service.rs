@@ -23,6 +23,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A refusal of the facility, with what stands now; `Unavailable` when the record store or the engine
 /// does not answer in time — then it is not known whether it was done.
 pub(crate) async fn command(app: &App, command: Command) -> Result<Outcome, ApiError> {
+    attempt(app, command).await.map_err(|undone| undone.error)
+}
+
+/// Why a command brought nothing.
+struct Undone {
+    error: ApiError,
+    /// Whether it is known that nothing was done, nor will be.
+    surely: bool,
+}
+
+async fn attempt(app: &App, command: Command) -> Result<Outcome, Undone> {
+    let surely = |error| Undone {
+        error,
+        surely: true,
+    };
+    let unknown = Undone {
+        error: ApiError::Unavailable,
+        surely: false,
+    };
     let (reply, answer) = oneshot::channel();
     let request = CommandRequest {
         command,
@@ -35,12 +54,13 @@ pub(crate) async fn command(app: &App, command: Command) -> Result<Outcome, ApiE
     };
     match tokio::time::timeout(PATIENCE, exchange).await {
         Ok(Some(Ok(outcome))) => Ok(outcome),
-        Ok(Some(Err(CommandError::Refused(refusal)))) => Err(explain(app, refusal).await),
-        Ok(Some(Err(CommandError::StoreUnavailable))) => Err(ApiError::Unavailable),
-        Ok(Some(Err(CommandError::Repeated))) => Err(ApiError::KeyBusy),
+        Ok(Some(Err(CommandError::Refused(refusal)))) => Err(surely(explain(app, refusal).await)),
+        Ok(Some(Err(CommandError::NotTaken))) => Err(surely(ApiError::Unavailable)),
+        Ok(Some(Err(CommandError::StoreUnavailable))) => Err(unknown),
+        Ok(Some(Err(CommandError::Repeated))) => Err(surely(ApiError::KeyBusy)),
         Ok(None) | Err(_) => {
             tracing::error!("the engine does not answer commands");
-            Err(ApiError::Unavailable)
+            Err(unknown)
         }
     }
 }
@@ -109,22 +129,29 @@ pub(crate) async fn add_photo(app: &App, upload: Upload) -> Result<WorkOrder, Ap
     let size = u32::try_from(upload.bytes.len()).unwrap_or(u32::MAX);
     let kept = app.photos.keep(upload.bytes).await?;
     let file = kept.map_err(|NoRoom| ApiError::StoreFull)?;
-    let edit = RecordEdit::AddPhoto(NewPhoto {
-        file: file.clone(),
-        stage: upload.stage,
-        format,
-        size,
-        sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-    });
-    let done = edit_record(app, upload.no, upload.by, edit, upload.recorded_at).await;
-    // Where it is not known whether it was done, the bytes must stay.
-    if done
-        .as_ref()
-        .is_err_and(|error| *error != ApiError::Unavailable)
-    {
-        forget(app, file).await;
+    let edit = Command::EditRecord {
+        no: upload.no,
+        by: upload.by,
+        edit: RecordEdit::AddPhoto(NewPhoto {
+            file: file.clone(),
+            stage: upload.stage,
+            format,
+            size,
+            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }),
+        recorded_at: upload.recorded_at,
+    };
+    match attempt(app, edit).await {
+        Ok(Outcome::WorkOrder(order)) => Ok(*order),
+        Ok(_) => Err(ApiError::Internal),
+        Err(undone) => {
+            // Where it is not known whether it was done, the bytes must stay.
+            if undone.surely {
+                forget(app, file).await;
+            }
+            Err(undone.error)
+        }
     }
-    done
 }
 
 /// Takes a photo out of an order's record, then its bytes from the store.

@@ -224,8 +224,14 @@ async fn what_is_no_photo_is_refused_and_takes_no_room() {
     );
     assert_eq!(none.await.refusal(), (404, "not_found".to_owned()));
     assert_eq!(web.get(&path).await.json()["items"], json!([]));
-    // Ten MiB twice just fit, so that nothing of what was refused is left.
     large.resize(crate::PHOTO_LIMIT, 0);
+    web.fixture.stop_recording(true);
+    for key in ["a", "b", "c"] {
+        let answer = web.upload(&path, key, &[("photo@", &large)]).await;
+        assert_eq!(answer.refusal(), (503, "store.unavailable".to_owned()));
+    }
+    web.fixture.stop_recording(false);
+    // Ten MiB twice just fit, so that nothing of what was refused is left.
     for (key, status) in [("1", 201), ("2", 201), ("3", 507)] {
         let answer = web.upload(&path, key, &[("photo@", &large)]).await;
         assert_eq!(answer.status.as_u16(), status, "{}", answer.text);

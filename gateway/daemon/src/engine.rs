@@ -3,6 +3,7 @@
 //! Nothing is told, shown or acknowledged before the journal has it — unless the journal itself
 //! fails: then telling wins, marked "unrecorded" and loud.
 
+mod asked;
 mod clock;
 mod inbox;
 #[cfg(test)]
@@ -17,8 +18,8 @@ use crate::history::HistoryHandle;
 use crate::journal::{DeadLetter, InboxKey, Journal};
 use crate::outbox::Unrecorded;
 use crate::watchdog::Pulse;
+use asked::Asked;
 use clock::Clock;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -44,9 +45,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many records wait in memory while the journal fails; beyond it messages are not acknowledged.
 const UNRECORDED: usize = 50_000;
-
-/// So many keys of requests are remembered.
-const ASKED: usize = 256;
 
 /// Something for the engine.
 #[derive(Debug)]
@@ -145,9 +143,7 @@ pub struct Engine {
     /// What could not be committed yet, and who waits for it.
     waiting: Waiting,
     retry: Duration,
-    /// The keys of what people asked for last: one whose answer went astray may come again before
-    /// the journal can be asked about it.
-    asked: VecDeque<String>,
+    asked: Asked,
     /// Changes that are durable and wait to be shown.
     news: Vec<Live>,
     shown_at: Instant,
@@ -165,7 +161,7 @@ impl Engine {
             clock: Clock::new(),
             waiting: Waiting::default(),
             retry: RETRY.0,
-            asked: VecDeque::new(),
+            asked: Asked::default(),
             news: Vec::new(),
             shown_at,
             news_at: shown_at,
@@ -270,13 +266,14 @@ impl Engine {
 
     fn take_command(&mut self, request: CommandRequest, turn: &mut Turn) {
         if !self.waiting.is_empty() {
-            answer(request.reply, Err(CommandError::StoreUnavailable));
+            answer(request.reply, Err(CommandError::NotTaken));
             return;
         }
         let once = request.once;
+        let now = Instant::now();
         if once
             .as_ref()
-            .is_some_and(|once| self.asked.contains(&once.key))
+            .is_some_and(|once| self.asked.has(&once.key, now))
         {
             answer(request.reply, Err(CommandError::Repeated));
             return;
@@ -287,9 +284,7 @@ impl Engine {
                 if let Some(once) = once {
                     let done = StoredAnswer::done(once.request, &outcome);
                     turn.step.answers.push((once.key.clone(), done));
-                    self.asked.push_back(once.key);
-                    let over = self.asked.len().saturating_sub(ASKED);
-                    self.asked.drain(..over);
+                    self.asked.add(once.key, now);
                 }
                 turn.replies.push((request.reply, outcome));
             }
@@ -385,6 +380,7 @@ impl Engine {
                 tracing::info!("records can be written again; nothing was lost");
                 self.parts.board.set("journal", true, true, String::new());
                 self.retry = RETRY.0;
+                self.asked.written(Instant::now());
                 let turn = std::mem::take(&mut self.waiting).turn;
                 self.release(turn);
             }

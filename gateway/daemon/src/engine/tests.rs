@@ -220,7 +220,7 @@ async fn while_nothing_can_be_recorded_people_are_told_and_nobody_is_acknowledge
     tokio::time::timeout(PATIENT, shown).await.unwrap().unwrap();
     // A decision could not be kept, so none is taken.
     let refused = works.ask(noise(), "k").await;
-    assert!(matches!(refused, Err(CommandError::StoreUnavailable)));
+    assert!(matches!(refused, Err(CommandError::NotTaken)));
 
     works.writable(true).await;
     tokio::time::timeout(PATIENT, trapped)
