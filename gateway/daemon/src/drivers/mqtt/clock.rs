@@ -9,7 +9,7 @@ use zhiban_core::{Duration, Timestamp};
 /// What is no further behind than this needs no look: the facility takes it as new.
 const SLACK: i64 = 60_000;
 /// A clock may be ahead by so much and still be believed.
-const MOST_FUTURE: i64 = 300_000;
+pub(super) const MOST_FUTURE: i64 = 300_000;
 /// Nothing waits for longer than this: an older time is none, as of a clock that lost its battery.
 const MOST_PAST: i64 = 31 * 24 * 3_600_000;
 /// For how long a clock must stay as far off before it counts as wrong.
@@ -49,6 +49,9 @@ impl DeviceClock {
     /// Dates a message that says `own` and came at `now`. `live` is the connection it came by,
     /// unless the broker had it before: only what comes for the first time shows anything.
     pub(super) fn date(&mut self, own: Timestamp, now: Timestamp, live: Option<u64>) -> Dated {
+        if self.is_of_a_future(now) {
+            *self = Self::default();
+        }
         let behind = now.millis().saturating_sub(own.millis());
         let steady = live.is_some_and(|epoch| self.is_steady(own, behind, now, epoch));
         let even = |known: i64| behind.abs_diff(known) <= JITTER;
@@ -69,6 +72,12 @@ impl DeviceClock {
         }
         let corrected = own.millis().saturating_add(self.behind);
         self.dated(Timestamp::from_millis(corrected).min(now), self.behind != 0)
+    }
+
+    /// Whether the gateway's clock was set back: what was shown by it is nothing.
+    fn is_of_a_future(&self, now: Timestamp) -> bool {
+        let anchor = self.since.map(|then| then.now);
+        [anchor, self.given].into_iter().flatten().max() > Some(now)
     }
 
     /// Whether the clock has stayed as far off, or stood still, for long enough.
@@ -171,6 +180,21 @@ mod tests {
             let dated = clock.date(own, Timestamp(NOW.0 + after), None);
             assert_eq!(dated.at, own);
         }
+    }
+
+    #[test]
+    fn what_a_clock_ahead_had_shown_goes_when_it_is_set_back() {
+        let mut clock = DeviceClock::default();
+        // The gateway is two hours ahead, and takes the device's clock for wrong.
+        let ahead = 2 * HOUR;
+        assert_eq!(date(&mut clock, ahead, ahead), (ahead, false));
+        assert_eq!(date(&mut clock, ahead + 31_000, ahead), (0, true));
+        // Set back, it neither dates into its former future nor corrects by what it was off.
+        let now = Timestamp(NOW.0 + 40_000);
+        let kept = clock.date(Timestamp(now.0 - 3 * HOUR), now, None);
+        assert_eq!((now.0 - kept.at.0, kept.wrong), (3 * HOUR, false));
+        assert_eq!(date(&mut clock, 41_000, HOUR), (HOUR, false));
+        assert_eq!(date(&mut clock, 42_000, 200), (200, false));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From a message to what the engine takes. What cannot be decoded is kept raw with a reason, and
 //! never becomes a value.
 
-use super::clock::DeviceClock;
+use super::clock::{DeviceClock, MOST_FUTURE};
 use super::topics::{Target, Topics};
 use crate::drivers::Device;
 use zhiban_core::profile::decode::{Decoder, Message};
@@ -207,9 +207,9 @@ impl Known {
         }
         // A kept message is as good as a new one while the next one is not overdue.
         let period = settings.map_or(Duration::ZERO, |mqtt| mqtt.period);
-        let age = raw.now.since(dated.at).millis();
-        let fresh = !dated.wrong && age <= period.millis().saturating_mul(3);
-        (dated.at, raw.retained && !fresh)
+        let age = raw.now.millis().saturating_sub(dated.at.millis());
+        let fresh = (-MOST_FUTURE..=period.millis().saturating_mul(3)).contains(&age);
+        (dated.at, raw.retained && (dated.wrong || !fresh))
     }
 }
 

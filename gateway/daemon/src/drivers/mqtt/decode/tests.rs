@@ -131,6 +131,24 @@ fn a_device_with_a_wrong_clock_counts_when_it_speaks() {
 }
 
 #[test]
+fn what_the_broker_kept_is_old_also_after_the_gateways_clock_was_set_back() {
+    let mut devices = devices();
+    let mut says = |now: i64, own: i64, retained| {
+        let payload = format!(r#"{{"p": 1, "ts": {own}}}"#);
+        let message = Raw {
+            now: Timestamp(now),
+            retained,
+            ..raw("楼/P1/state", &payload)
+        };
+        let meaning = devices.decode(message);
+        batch(&meaning).retained
+    };
+    let ahead = 7_200_000;
+    assert!(!says(NOW.0 + ahead, 0, false), "dated by the gateway");
+    assert!(says(NOW.0 + 60_000, NOW.0 - 3_600_000, true));
+}
+
+#[test]
 fn what_the_broker_kept_is_marked_unless_it_is_still_fresh() {
     let mut devices = devices();
     for (ts, marked) in [
