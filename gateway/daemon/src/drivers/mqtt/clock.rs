@@ -3,7 +3,11 @@
 //!
 //! A backlog catches up; a clock that is wrong does not. So a time that is far off is believed,
 //! until the messages of one connection show for a while that it stays as far off, or stands still.
+//! A clock that stands still says something new at the same time. One who only repeats the last
+//! word of a device, as a bridge does for one that is dead, shows nothing.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use zhiban_core::{Duration, Timestamp};
 
 /// What is no further behind than this needs no look: the facility takes it as new.
@@ -16,6 +20,19 @@ const MOST_PAST: i64 = 31 * 24 * 3_600_000;
 const PROOF: Duration = Duration::from_secs(30);
 /// Messages of one clock come so evenly.
 const JITTER: u64 = 10_000;
+/// Topics of one device whose last word is known; what comes on any other shows no change.
+const TOPICS: usize = 64;
+
+/// What came for the first time, and so shows something of its device's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Live<'m> {
+    /// The connection it came by.
+    pub(super) epoch: u64,
+    /// Its topic.
+    pub(super) topic: &'m str,
+    /// Its payload.
+    pub(super) payload: &'m [u8],
+}
 
 /// When a message's values were acquired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,23 +54,25 @@ pub(super) struct DeviceClock {
     given: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Anchor {
     epoch: u64,
     now: Timestamp,
     own: Timestamp,
     behind: i64,
+    /// The last word on each topic, by their hashes, and when it came to be another.
+    said: HashMap<u64, (u64, Option<Timestamp>)>,
 }
 
 impl DeviceClock {
-    /// Dates a message that says `own` and came at `now`. `live` is the connection it came by,
-    /// unless the broker had it before: only what comes for the first time shows anything.
-    pub(super) fn date(&mut self, own: Timestamp, now: Timestamp, live: Option<u64>) -> Dated {
+    /// Dates a message that says `own` and came at `now`. It is `live` unless the broker had it
+    /// before: only what comes for the first time shows anything.
+    pub(super) fn date(&mut self, own: Timestamp, now: Timestamp, live: Option<Live<'_>>) -> Dated {
         if self.is_of_a_future(now) {
             *self = Self::default();
         }
         let behind = now.millis().saturating_sub(own.millis());
-        let steady = live.is_some_and(|epoch| self.is_steady(own, behind, now, epoch));
+        let steady = live.is_some_and(|live| self.is_steady(own, behind, now, live));
         let even = |known: i64| behind.abs_diff(known) <= JITTER;
         if (-MOST_FUTURE..=SLACK).contains(&behind) {
             if live.is_some() {
@@ -61,7 +80,7 @@ impl DeviceClock {
             }
             return self.dated(own, false);
         }
-        let shown = steady && self.since.is_some_and(|then| even(then.behind));
+        let shown = steady && self.since.as_ref().is_some_and(|then| even(then.behind));
         let known = self.behind != 0 && even(self.behind);
         if live.is_some() && (shown || known) {
             // It may drift.
@@ -76,28 +95,25 @@ impl DeviceClock {
 
     /// Whether the gateway's clock was set back: what was shown by it is nothing.
     fn is_of_a_future(&self, now: Timestamp) -> bool {
-        let anchor = self.since.map(|then| then.now);
+        let anchor = self.since.as_ref().map(|then| then.now);
         [anchor, self.given].into_iter().flatten().max() > Some(now)
     }
 
     /// Whether the clock has stayed as far off, or stood still, for long enough.
-    fn is_steady(&mut self, own: Timestamp, behind: i64, now: Timestamp, epoch: u64) -> bool {
-        let same = |then: &Anchor| {
-            let even = behind.abs_diff(then.behind) <= JITTER;
-            then.epoch == epoch && (even || then.own == own)
-        };
-        match self.since.filter(same) {
-            Some(then) => now.since(then.now) >= PROOF,
-            None => {
-                self.since = Some(Anchor {
-                    epoch,
-                    now,
-                    own,
-                    behind,
-                });
-                false
-            }
-        }
+    fn is_steady(&mut self, own: Timestamp, behind: i64, now: Timestamp, live: Live<'_>) -> bool {
+        let even = |then: &Anchor| behind.abs_diff(then.behind) <= JITTER;
+        let same = |then: &Anchor| then.epoch == live.epoch && (even(then) || then.own == own);
+        let since = self.since.take().filter(same);
+        let since = since.unwrap_or_else(|| Anchor {
+            epoch: live.epoch,
+            now,
+            own,
+            behind,
+            said: HashMap::new(),
+        });
+        let then = self.since.insert(since);
+        let news = then.is_news(live, now);
+        now.since(then.now) >= PROOF && (news || even(then))
     }
 
     /// The gateway's time.
@@ -116,6 +132,34 @@ impl DeviceClock {
     }
 }
 
+impl Anchor {
+    /// Whether a message says something else than the last one on its topic. One message may be
+    /// asked about more than once.
+    fn is_news(&mut self, live: Live<'_>, now: Timestamp) -> bool {
+        let (topic, payload) = (hash(live.topic.as_bytes()), hash(live.payload));
+        let room = self.said.len() < TOPICS;
+        match self.said.get_mut(&topic) {
+            Some((last, since)) if *last == payload => *since == Some(now),
+            Some(last) => {
+                *last = (payload, Some(now));
+                true
+            }
+            None => {
+                if room {
+                    self.said.insert(topic, (payload, None));
+                }
+                false
+            }
+        }
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,11 +167,19 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
     const HOUR: i64 = 3_600_000;
 
+    fn live(epoch: u64, payload: &str) -> Option<Live<'_>> {
+        Some(Live {
+            epoch,
+            topic: "a",
+            payload: payload.as_bytes(),
+        })
+    }
+
     /// A message that came `after` ms and whose own time was then `behind` ms ago, and what its
     /// date is, in ms ago.
     fn date(clock: &mut DeviceClock, after: i64, behind: i64) -> (i64, bool) {
         let now = Timestamp(NOW.0 + after);
-        let dated = clock.date(Timestamp(now.0 - behind), now, Some(1));
+        let dated = clock.date(Timestamp(now.0 - behind), now, live(1, "on"));
         (now.0 - dated.at.0, dated.wrong)
     }
 
@@ -157,7 +209,7 @@ mod tests {
             // Ten minutes without the broker, then what waited there.
             let now = Timestamp(NOW.0 + 631_000);
             let own = Timestamp(NOW.0 + 91_000 - behind);
-            let dated = clock.date(own, now, Some(2));
+            let dated = clock.date(own, now, live(2, "on"));
             assert_eq!((now.0 - dated.at.0 - 540_000).abs(), 900);
             assert!(dated.wrong);
             // Set right, it is believed at once.
@@ -169,16 +221,49 @@ mod tests {
     fn a_clock_that_stands_still_is_known() {
         let mut clock = DeviceClock::default();
         let own = Timestamp(NOW.0 - 5000);
-        for (after, ago) in [(0, 5000), (50_000, 55_000), (60_000, 0), (6 * HOUR, 0)] {
+        for (after, says, ago) in [
+            (0, "on", 5000),
+            (50_000, "on", 55_000),
+            (60_000, "off", 0),
+            (65_000, "on", 0),
+            (6 * HOUR, "off", 0),
+        ] {
             let now = Timestamp(NOW.0 + after);
-            let dated = clock.date(own, now, Some(1));
-            assert_eq!((now.0 - dated.at.0, dated.wrong), (ago, ago == 0));
+            // Two filters fit its topic.
+            for _ in 0..2 {
+                let dated = clock.date(own, now, live(1, says));
+                assert_eq!(
+                    (now.0 - dated.at.0, dated.wrong),
+                    (ago, ago == 0),
+                    "{after}"
+                );
+            }
         }
         // What the broker sends again shows nothing of the clock.
         let mut clock = DeviceClock::default();
         for after in [HOUR, 2 * HOUR] {
             let dated = clock.date(own, Timestamp(NOW.0 + after), None);
             assert_eq!(dated.at, own);
+        }
+    }
+
+    #[test]
+    fn the_last_word_of_a_dead_device_stays_late_however_often_it_is_said() {
+        let mut clock = DeviceClock::default();
+        let own = Timestamp(NOW.0 - 5000);
+        // It sent all of this at one time, and its bridge repeats each topic's last.
+        let first = [("a", "on"), ("b", "1"), ("a", "off")];
+        let again = [("a", "off"), ("b", "1")].repeat(3000);
+        for (n, (topic, says)) in (0..).zip(first.into_iter().chain(again)) {
+            let now = Timestamp(NOW.0 + n * 1000);
+            let payload = says.as_bytes();
+            let message = Live {
+                epoch: 1,
+                topic,
+                payload,
+            };
+            let dated = clock.date(own, now, Some(message));
+            assert_eq!((dated.at, dated.wrong), (own, false), "{n}");
         }
     }
 
@@ -207,7 +292,7 @@ mod tests {
             NOW.0 - 32 * 24 * HOUR,
             NOW.0 + 301_000,
         ] {
-            let dated = clock.date(Timestamp(own), NOW, Some(1));
+            let dated = clock.date(Timestamp(own), NOW, live(1, "on"));
             assert_eq!((dated.at, dated.wrong), (NOW, true), "{own}");
         }
         // What comes after it is not older than it, whatever it says.

@@ -1,7 +1,7 @@
 //! From a message to what the engine takes. What cannot be decoded is kept raw with a reason, and
 //! never becomes a value.
 
-use super::clock::{DeviceClock, MOST_FUTURE};
+use super::clock::{DeviceClock, Live, MOST_FUTURE};
 use super::topics::{Target, Topics};
 use crate::drivers::Device;
 use zhiban_core::profile::decode::{Decoder, Message};
@@ -195,7 +195,11 @@ impl Known {
         let Some(own) = field.and_then(|field| field.read(message)) else {
             return (raw.now, raw.retained);
         };
-        let live = (!raw.retained && !raw.repeated).then_some(raw.epoch);
+        let live = (!raw.retained && !raw.repeated).then_some(Live {
+            epoch: raw.epoch,
+            topic: raw.topic,
+            payload: raw.payload,
+        });
         let dated = self.clock.date(own, raw.now, live);
         meaning.wrong_clock |= dated.wrong;
         if dated.wrong && !self.told {
