@@ -20,7 +20,7 @@ use decode::{Devices, Meaning, Raw};
 use inbox::{Item, Outlet, Received};
 use session::{Filters, Session};
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 use zhiban_core::Timestamp;
 
@@ -44,7 +44,7 @@ pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
         engine: context.engine,
         devices,
         debts,
-        numbers: None,
+        numbers: Numbers::default(),
     };
     tokio::select! {
         () = context.stop.cancelled() => {}
@@ -59,8 +59,31 @@ struct Feeder {
     engine: EngineHandle,
     devices: Devices,
     debts: mpsc::Sender<Owed>,
-    /// The numbers received in the broker's session; `None` while it began before this process.
-    numbers: Option<HashSet<u16>>,
+    numbers: Numbers,
+}
+
+/// What each number means in the broker's session: a broker gives it again once it is free.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// The hash of the latest message under each.
+    latest: HashMap<u16, [u8; 16]>,
+    /// Whether the session began with this process, so that no number came before.
+    new: bool,
+}
+
+impl Numbers {
+    fn of_new_session() -> Self {
+        Self {
+            latest: HashMap::new(),
+            new: true,
+        }
+    }
+
+    /// Notes what came under a number. Says whether that may be what came under it last.
+    fn came(&mut self, packet: u16, hash: [u8; 16]) -> bool {
+        let last = self.latest.insert(packet, hash);
+        last.map_or(!self.new, |last| last == hash)
+    }
 }
 
 impl Feeder {
@@ -69,7 +92,7 @@ impl Feeder {
             let fed = match item {
                 Item::Message(message) => self.message(message).await,
                 Item::NewSession => {
-                    self.numbers = Some(HashSet::new());
+                    self.numbers = Numbers::of_new_session();
                     Ok(())
                 }
                 Item::Lost => self.engine.inputs(self.devices.all_down()).await,
@@ -130,10 +153,8 @@ impl Feeder {
 
     /// By what a second copy of a message is known: the broker marks it as sent again, and it
     /// keeps its number. Its own time makes none: a clock may stand still, or know only seconds.
-    /// In a new session numbers begin anew, so one that did not come in it is no copy.
+    /// A number is given again, and anew in each session: only the latest under it has a copy.
     fn key(&mut self, message: &Received) -> InboxKey {
-        let numbers = self.numbers.as_mut().zip(message.packet);
-        let came = numbers.is_none_or(|(numbers, packet)| !numbers.insert(packet));
         let mut hash = Sha256::new();
         for part in [self.link.as_bytes(), message.topic.as_bytes()] {
             hash.update(part);
@@ -145,8 +166,13 @@ impl Feeder {
             hash.update(packet.to_be_bytes());
         }
         let digest: [u8; 32] = hash.finalize().into();
+        let hash = *digest.first_chunk().unwrap_or(&[0; 16]);
+        let numbers = &mut self.numbers;
+        let came = message
+            .packet
+            .is_none_or(|packet| numbers.came(packet, hash));
         InboxKey {
-            hash: *digest.first_chunk().unwrap_or(&[0; 16]),
+            hash,
             unique: message.repeated && !message.retained && came,
         }
     }
@@ -201,7 +227,7 @@ mod tests {
             engine: EngineHandle::channel().0,
             devices: Devices::new(Vec::new()),
             debts: mpsc::channel(1).0,
-            numbers: None,
+            numbers: Numbers::default(),
         };
         let again = |packet, payload| Received {
             repeated: true,
@@ -220,9 +246,13 @@ mod tests {
             ..again(1, "0 on")
         };
         assert!(!feeder.key(&kept).unique, "it must seed the state again");
-        // The broker lost the session: its number 1 is another message, until it came.
-        feeder.numbers = Some(HashSet::new());
+        // The number now means another message, and then that one no more.
+        assert!(!feeder.key(&again(1, "0 off")).unique);
+        assert!(feeder.key(&again(1, "0 off")).unique);
         assert!(!feeder.key(&again(1, "0 on")).unique);
-        assert!(feeder.key(&again(1, "0 on")).unique);
+        // The broker lost the session: its number 1 is another message, until it came.
+        feeder.numbers = Numbers::of_new_session();
+        assert!(!feeder.key(&again(1, "0 off")).unique);
+        assert!(feeder.key(&again(1, "0 off")).unique);
     }
 }
