@@ -226,6 +226,7 @@ impl Session {
                 return Err(End::GivenUp);
             }
             self.new_session |= !welcome.session_present;
+            self.subscribed &= welcome.session_present;
             if self.new_session {
                 self.inbox.new_session().map_err(|_| End::Full)?;
                 self.new_session = false;
@@ -378,5 +379,54 @@ async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drivers::mqtt::inbox;
+    use crate::engine::EngineHandle;
+    use rumqttc::{ConnAck, ConnectReturnCode};
+
+    fn session(inbox: Inbox) -> Session {
+        let context = DriverContext {
+            link: "test".to_owned(),
+            engine: EngineHandle::channel().0,
+            board: Arc::default(),
+            stop: tokio_util::sync::CancellationToken::new(),
+        };
+        let link = MqttLink {
+            host: "127.0.0.1".to_owned(),
+            port: 1883,
+            client_id: "test".to_owned(),
+            credentials: None,
+            keep_alive: zhiban_core::Duration::from_secs(5),
+            tls: None,
+        };
+        let filters = Filters {
+            all: BTreeSet::from(["a".to_owned()]),
+            availability: BTreeSet::new(),
+        };
+        Session::new(&context, link, filters, inbox, mpsc::channel(1).1)
+    }
+
+    fn welcome(session_present: bool) -> Packet {
+        Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, session_present))
+    }
+
+    #[tokio::test]
+    async fn a_session_lost_while_the_queue_is_full_is_subscribed_to_later() {
+        let (inbox, mut outlet) = inbox::queue();
+        let mut session = session(inbox);
+        let (client, _events) = AsyncClient::new(session.options().unwrap(), REQUESTS);
+        session.subscribed = true;
+        while session.inbox.lost().is_ok() {}
+        let lost = session.take(welcome(false), &client);
+        assert!(matches!(lost, Err(End::Full)), "{lost:?}");
+        outlet.next().await;
+        // The broker kept the session that it had just begun; no filter is in it.
+        session.take(welcome(true), &client).unwrap();
+        assert_eq!((session.subscribed, session.unconfirmed), (false, 1));
     }
 }
