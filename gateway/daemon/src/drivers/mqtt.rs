@@ -7,6 +7,7 @@ mod acks;
 mod clock;
 mod decode;
 mod inbox;
+mod oversize;
 mod session;
 mod tls;
 mod topics;

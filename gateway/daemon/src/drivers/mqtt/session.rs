@@ -3,6 +3,7 @@
 
 use super::acks::{Acks, NotDurable, Owed};
 use super::inbox::{Inbox, Received};
+use super::oversize::{Oversize, Remedy};
 use super::tls;
 use crate::drivers::backoff::Backoff;
 use crate::drivers::{DriverContext, MqttLink};
@@ -31,8 +32,9 @@ const GRACE: Duration = Duration::from_secs(3);
 const USUAL_PACKET: usize = 1024 * 1024 + 64 * 1024;
 /// The largest that is ever let in: it must fit into a small machine's memory.
 const MOST_PACKET: usize = 16 * 1024 * 1024;
-/// A message above that which comes again so soon was not one that the broker sends only once.
-const AGAIN: Duration = Duration::from_secs(300);
+/// How long it takes until the broker is tried again that still sends one above that, although the
+/// session was given up.
+const PAUSE: Duration = Duration::from_secs(120);
 /// A larger payload is not looked at, only its beginning is kept.
 const MOST_PAYLOAD: usize = 8 * 1024 * 1024;
 const KEPT: usize = 64 * 1024;
@@ -98,8 +100,8 @@ pub(super) struct Session {
     /// Confirmations of all filters that are still to come.
     unconfirmed: usize,
     packet_limit: usize,
-    /// When a message above every limit last ended a connection.
-    refused: Option<Instant>,
+    /// Messages above every limit.
+    oversize: Oversize,
     /// Whether the next connection only makes the broker forget the session.
     give_up: bool,
     /// Whether the broker began a session and the feeding task was not told yet.
@@ -133,7 +135,7 @@ impl Session {
             subscribed: false,
             unconfirmed: 0,
             packet_limit: USUAL_PACKET,
-            refused: None,
+            oversize: Oversize::default(),
             give_up: false,
             new_session: false,
             lost_at: Some(Instant::now() + GRACE),
@@ -153,8 +155,9 @@ impl Session {
                 self.lost_at = Some(now + GRACE);
             }
             self.unconfirmed = 0;
-            self.note(&end);
-            let next = self.backoff.failed(now);
+            let pause = self.note(&end, now);
+            self.oversize.ended(now);
+            let next = self.backoff.failed(now).max(now + pause);
             while Instant::now() < next {
                 tokio::select! {
                     () = sleep_until(next) => {}
@@ -231,6 +234,7 @@ impl Session {
                 self.inbox.new_session().map_err(|_| End::Full)?;
                 self.new_session = false;
             }
+            self.oversize.connected(Instant::now());
             self.epoch = self.acks.begin();
             self.lost_at = None;
             self.subscribe(client, welcome.session_present);
@@ -309,15 +313,23 @@ impl Session {
         }
     }
 
-    /// Counts an end, and logs it when it is a new kind of trouble.
-    fn note(&mut self, end: &End) {
+    /// Counts an end, and logs it when it is a new kind of trouble. Says how long to wait at least.
+    fn note(&mut self, end: &End, now: Instant) -> Duration {
         self.count("zhiban_mqtt_disconnects_total", end.kind());
+        let mut trouble = end.to_string();
+        let mut pause = Duration::ZERO;
         if let End::Failed(error) = end
             && let Some(size) = too_large(error)
+            && self.make_room(size, now) == Remedy::Pause
         {
-            self.make_room(size);
+            pause = PAUSE;
+            trouble = format!(
+                "a message of more than {} MiB comes again, although the broker's session was \
+                 given up; clear it where it is retained, and let the broker refuse such messages \
+                 (max_packet_size)",
+                MOST_PACKET >> 20
+            );
         }
-        let trouble = end.to_string();
         if self.trouble.as_ref() != Some(&trouble) {
             tracing::warn!(link = %self.name, "no connection: {trouble}");
             self.trouble = Some(trouble);
@@ -325,22 +337,22 @@ impl Session {
         if self.lost_at.is_none() {
             self.show_trouble();
         }
+        pause
     }
 
     /// The broker sends a message again that was not confirmed, so it must be let in to be put
-    /// aside. One above every limit would end each connection for ever: when it comes again, the
-    /// session is given up, for nothing behind it would come either.
-    fn make_room(&mut self, size: usize) {
+    /// aside. One above every limit would end each connection for ever: the session is given up.
+    fn make_room(&mut self, size: usize, now: Instant) -> Remedy {
         let room = size.saturating_add(1024);
         if room <= MOST_PACKET {
             self.packet_limit = room.max(USUAL_PACKET);
             tracing::warn!(link = %self.name, size, "a very large message; the limit is raised");
-            return;
+            return Remedy::Retry;
         }
-        let now = Instant::now();
-        self.give_up = self.refused.is_some_and(|at| now - at < AGAIN);
-        self.refused = Some(now);
+        let remedy = self.oversize.refused(size, now);
+        self.give_up = remedy == Remedy::GiveUp;
         tracing::error!(link = %self.name, size, give_up = self.give_up, "a message is too large");
+        remedy
     }
 
     /// Writes on the board why there is no connection.
@@ -388,6 +400,7 @@ mod tests {
     use crate::drivers::mqtt::inbox;
     use crate::engine::EngineHandle;
     use rumqttc::{ConnAck, ConnectReturnCode};
+    use zhiban_dashboard::ports::Health;
 
     fn session(inbox: Inbox) -> Session {
         let context = DriverContext {
@@ -413,6 +426,27 @@ mod tests {
 
     fn welcome(session_present: bool) -> Packet {
         Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, session_present))
+    }
+
+    #[tokio::test]
+    async fn a_retained_message_above_every_limit_costs_one_session_and_is_named() {
+        let (inbox, _outlet) = inbox::queue();
+        let mut session = session(inbox);
+        let (client, _events) = AsyncClient::new(session.options().unwrap(), REQUESTS);
+        session.lost_at = None;
+        let too_large = mqttbytes::Error::PayloadSizeLimitExceeded(17 << 20);
+        let state = StateError::Deserialization(too_large);
+        let end = End::Failed(Box::new(ConnectionError::MqttState(state)));
+        let mut given_up = 0;
+        for n in 0..5 {
+            session.take(welcome(true), &client).unwrap();
+            let pause = session.note(&end, Instant::now());
+            assert_eq!(pause, if n < 2 { Duration::ZERO } else { PAUSE });
+            given_up += u32::from(std::mem::take(&mut session.give_up));
+        }
+        assert_eq!(given_up, 1);
+        let line = &session.board.checks()[0];
+        assert!(!line.ok && line.detail.contains("retained"), "{line:?}");
     }
 
     #[tokio::test]
