@@ -56,6 +56,9 @@ pub(super) struct Db {
 pub(super) struct Store {
     place: Place,
     current: Arc<RwLock<Arc<Db>>>,
+    /// Whether the next file finds the disk full as soon as it has its tables.
+    #[cfg(test)]
+    pub(super) full: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Store {
@@ -71,7 +74,13 @@ impl Store {
             Err(error) => return Err(error.at(&place.path)),
         };
         let current = Arc::new(RwLock::new(Arc::new(db)));
-        Ok((Self { place, current }, aside))
+        let store = Self {
+            place,
+            current,
+            #[cfg(test)]
+            full: Arc::default(),
+        };
+        Ok((store, aside))
     }
 
     /// The file in use.
@@ -90,6 +99,10 @@ impl Store {
         let aside = set_aside(&self.place.path)?;
         let db = Db::open(&self.place).await;
         let db = db.map_err(|error| error.at(&self.place.path))?;
+        #[cfg(test)]
+        if self.full.load(std::sync::atomic::Ordering::Relaxed) {
+            db.limit_pages(1).await;
+        }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(db);
         Ok(Some(aside))

@@ -459,6 +459,33 @@ async fn a_full_file_stops_no_start_and_no_number_comes_to_mean_another_point() 
     running.stop().await;
 }
 
+#[tokio::test]
+async fn a_new_file_that_takes_no_points_takes_no_rows_under_their_numbers() {
+    let mut bench = Bench::new();
+    // More points than the first page of their table holds; a small row of the journal fits.
+    let more = (0..300).map(|n| analog(&format!("p{n}"), 0.0));
+    let rows = std::iter::once(analog("level", 0.0)).chain(more);
+    bench.model = Arc::new(model(rows.collect()));
+    let from = wall() - 600_000;
+    let running = bench.start().await;
+    assert!(running.store(ramp(from, 0..3)).await);
+    let store = &running.embedded.store;
+    store.full.store(true, std::sync::atomic::Ordering::Relaxed);
+    // As for a damaged file, a new one is begun in its place.
+    store.db().close().await;
+    assert!(running.store(ramp(from, 3..4)).await);
+    assert!(running.store(ramp(from, 4..5)).await);
+    let db = store.db();
+    assert_eq!(db.points().await.unwrap().len(), 0);
+    assert_eq!(db.rows_after(0, 1).await.unwrap(), []);
+    db.limit_pages(1_000_000).await;
+    assert!(running.store(ramp(from, 5..6)).await);
+    assert!(running.health.checks()[0].detail.contains(".corrupt-"));
+    assert_eq!(db.points().await.unwrap().len(), 301);
+    assert_eq!(db.rows_after(0, 1).await.unwrap().len(), 1);
+    running.stop().await;
+}
+
 #[test]
 fn a_clock_that_was_set_deletes_nothing() {
     let mut running = tokio::time::Instant::now();

@@ -284,13 +284,8 @@ impl Writer {
                 return;
             }
         }
-        let db = self.store.db();
-        let filled = async {
-            db.save_points(&self.dictionary, &self.dictionary.all())
-                .await?;
-            db.set_sinks(self.sinks).await
-        };
-        if let Err(error) = filled.await {
+        self.unsettled = Some(self.dictionary.all());
+        if let Err(error) = self.settle().await {
             tracing::error!(%error, "the new telemetry.db cannot be written");
         }
     }
