@@ -1,6 +1,7 @@
 //! The task that owns the journal: filters, flushes, makes segments, deletes what is too old.
 //!
-//! It never waits for InfluxDB, and a batch is only answered when it is on disk.
+//! It never waits for InfluxDB. A batch is answered when it is on disk, or waits in memory because
+//! the disk takes nothing.
 
 use super::codec::{Row, Stored, events_to_bytes, samples_to_bytes};
 use super::dictionary::Dictionary;
