@@ -347,14 +347,22 @@ impl Db {
         query.execute(&self.write).await.map(drop)
     }
 
-    /// Moves a sink over rows written before `t`. Returns how many samples it thereby never gets.
-    pub(super) async fn give_up_before(&self, sink: &str, t: i64) -> Result<i64, sqlx::Error> {
-        // The rows have no index on their time, and the oldest says whether any is that old.
+    /// Moves a sink over rows written before `t`, and over what lies before such a row. Returns how
+    /// many samples it thereby never gets.
+    pub(super) async fn give_up_before(
+        &self,
+        sink: &str,
+        t: i64,
+        now: i64,
+    ) -> Result<i64, sqlx::Error> {
+        // The rows have no index on their time. The oldest says whether any is that old, unless it
+        // was written by a clock that was ahead.
         let (cursor, oldest) = self.behind(sink).await?;
-        if oldest.is_none_or(|oldest| oldest >= t) {
+        if oldest.is_none_or(|oldest| (t..=now).contains(&oldest)) {
             return Ok(0);
         }
-        let query = "select max(seq), ifnull(sum(n), 0) from journal where seq > ?1 and t < ?2";
+        let query = "select max(seq), ifnull(sum(n), 0) from journal where seq > ?1 and seq <= \
+                     (select max(seq) from journal where seq > ?1 and t < ?2)";
         let query = sqlx::query(query).bind(cursor).bind(t);
         let row = query.fetch_one(&self.read).await?;
         if let Some(seq) = row.try_get(0)? {

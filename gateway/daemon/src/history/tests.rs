@@ -522,7 +522,8 @@ async fn rows_go_when_every_sink_has_passed_and_segments_when_they_are_old() {
     assert_eq!(db.trim().await.unwrap(), 2);
     let (sent, oldest) = db.behind(INFLUXDB).await.unwrap();
     assert!(sent == 2 && oldest.is_some());
-    assert_eq!(db.give_up_before(INFLUXDB, wall() + 1).await.unwrap(), 9);
+    let now = wall() + 1;
+    assert_eq!(db.give_up_before(INFLUXDB, now, now).await.unwrap(), 9);
     assert_eq!(db.trim().await.unwrap(), 1);
     assert_eq!(db.last_seq().await.unwrap(), 3, "no number is given twice");
 
@@ -530,6 +531,31 @@ async fn rows_go_when_every_sink_has_passed_and_segments_when_they_are_old() {
     assert!(!db.expire(1000).await.unwrap());
     assert!(db.expire(1001).await.unwrap());
     assert!(!db.expire(i64::MAX).await.unwrap());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_of_a_clock_that_was_ahead_switches_no_limit_off() {
+    let bench = Bench::new();
+    let running = bench.start().await;
+    let db = running.embedded.store.db();
+    db.set_sinks(&[CHUNKS, INFLUXDB]).await.unwrap();
+    let now = 1_000_000;
+    let row = |seq, t| store::JournalRow {
+        seq,
+        t,
+        count: 10,
+        body: Vec::new(),
+    };
+    // Written while the clock was ahead, and after it was set right.
+    let rows = [row(1, 9_000_000), row(2, 100_000), row(3, 900_000)];
+    db.append(&rows).await.unwrap();
+    let lost = db.give_up_before(INFLUXDB, 500_000, now).await.unwrap();
+    assert_eq!(lost, 20, "what lies before an old row is as old");
+    let next = db.behind(INFLUXDB).await.unwrap();
+    assert_eq!(next, (2, Some(900_000)));
+    let lost = db.give_up_before(INFLUXDB, 500_000, now).await.unwrap();
+    assert_eq!(lost, 0);
     running.stop().await;
 }
 

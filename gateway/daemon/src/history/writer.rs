@@ -340,7 +340,7 @@ impl Writer {
         {}
         for sink in self.sinks.iter().filter(|sink| **sink != CHUNKS) {
             let oldest = now.saturating_sub(self.options.backlog.millis());
-            let lost = db.give_up_before(sink, oldest).await?;
+            let lost = db.give_up_before(sink, oldest, now).await?;
             if lost > 0 {
                 tracing::error!(sink, lost, "telemetry waited too long and is not delivered");
                 count_dropped(usize::try_from(lost).unwrap_or(0), "backlog");
