@@ -48,20 +48,38 @@ type Told = (String, NotifyReason, Priority, bool);
 impl Watched {
     /// Everything off and zero but for what is calm otherwise.
     fn new(profile: &str, calm: &[(&str, Value)]) -> Self {
+        let mut watched = Self::unread(profile);
+        watched.say(calm);
+        watched
+    }
+
+    /// A panel of two loops behind a CLSS gateway, which refuses the registers of the other eight.
+    fn of_two_loops() -> Self {
+        let mut watched = Self::unread(CLSS);
+        for (point, value) in &mut watched.says {
+            let digits = point.strip_prefix("loop").unwrap_or_default();
+            let number = digits.split('_').next().unwrap_or_default();
+            if number.parse().is_ok_and(|number: u32| number > 2) {
+                *value = None;
+            }
+        }
+        watched.say(&[("node_online", on())]);
+        watched
+    }
+
+    fn unread(profile: &str) -> Self {
         let loaded = loaded(profile);
         let now = Timestamp::from_millis(1_795_000_000_000);
         let rows = &loaded.devices["line"][0].profile.points;
         let says = rows
             .iter()
             .map(|row| (row.point.clone(), Some(blank(row.kind))));
-        let mut watched = Self {
+        Self {
             facility: Facility::new(loaded.model.clone(), now),
             model: loaded.model.clone(),
             now,
             says: says.collect(),
-        };
-        watched.say(calm);
-        watched
+        }
     }
 
     /// The device says these values from now on; what was told at once.
@@ -103,6 +121,15 @@ impl Watched {
             told.extend(self.read());
         }
         told
+    }
+
+    /// The rules whose fault stands.
+    fn standing(&self) -> Vec<String> {
+        let alarms = self.facility.snapshot(self.now).alarms;
+        let standing = alarms.values().filter(|one| one.active && !one.latched);
+        standing
+            .map(|one| self.model.rule(one.rule).rule.id.clone())
+            .collect()
     }
 
     fn handle(&mut self, input: Input) -> Vec<Told> {
@@ -163,7 +190,33 @@ fn a_fire_on_any_loop_of_the_clss_gateway_is_told() {
             let mut told = panel.say(&[(&point, Value::Integer(1))]);
             told.extend(panel.wait(delay));
             assert_eq!(told.len(), 1, "{point}: {told:?}");
-            assert_eq!(told[0].0, rule, "{point}");
+            assert_eq!(told[0].0, format!("{rule}{number}"), "{point}");
+        }
+    }
+}
+
+#[test]
+fn loops_that_a_panel_does_not_have_hold_up_no_recovery() {
+    for (what, number, rule, delay) in [
+        ("detector_alarms", 2, "second_fire_on_loop1", 0),
+        ("detector_prealarms", 1, "prealarm_on_loop1", 0),
+        ("module_troubles", 1, "fault_on_loop1", 3),
+        ("module_disables", 1, "disabled_on_loop1", 3),
+    ] {
+        let point = format!("loop1_{what}");
+        let mut panel = Watched::of_two_loops();
+        for _ in 0..2 {
+            let mut told = panel.say(&[(&point, Value::Integer(number))]);
+            told.extend(panel.wait(delay));
+            assert!(told.iter().any(|(told, ..)| told == rule), "{told:?}");
+            assert!(panel.standing().contains(&rule.to_owned()), "{rule}");
+            let mut told = panel.say(&[(&point, Value::Integer(0))]);
+            told.extend(panel.wait(31));
+            assert_eq!(panel.standing(), [""; 0], "{rule} stands for ever");
+            let recovered = told
+                .iter()
+                .any(|(_, why, ..)| *why == NotifyReason::Recovered);
+            assert!(recovered, "{rule}: {told:?}");
         }
     }
 }
@@ -175,24 +228,37 @@ fn a_second_fire_is_told_like_the_first() {
     let mut panel = Watched::new(CLSS, &[("node_online", on())]);
     panel.say(&[("loop3_detector_alarms", one.clone())]);
     let told = panel.say(&[("loop3_detector_alarms", Value::Integer(2))]);
-    assert_eq!(told, [urgent("second_fire", joined)]);
+    assert_eq!(told, [urgent("second_fire_on_loop3", joined)]);
     let told = panel.say(&[("loop8_module_alarms", one.clone())]);
     assert_eq!(told, [urgent("fire_on_loop8", joined)]);
     // A detector and a call point of one loop are two as well.
     let mut panel = Watched::new(CLSS, &[("node_online", on())]);
     panel.say(&[("loop4_detector_alarms", one.clone())]);
     let told = panel.say(&[("loop4_module_alarms", one.clone())]);
-    assert_eq!(told, [urgent("second_fire", joined)]);
+    assert_eq!(told, [urgent("second_fire_on_loop4", joined)]);
+    // Two loops already burn, and a third gets its second.
+    panel.say(&[("loop5_module_alarms", one.clone())]);
+    let told = panel.say(&[("loop5_module_alarms", Value::Integer(2))]);
+    assert_eq!(told, [urgent("second_fire_on_loop5", joined)]);
 
-    for second in [
-        ("loop1_fires", Value::Integer(2)),
-        ("loop2_fires", one.clone()),
+    for (second, rule) in [
+        (("loop1_fires", Value::Integer(2)), "second_fire_on_loop1"),
+        (("loop2_fires", one.clone()), "fire_on_two_loops"),
     ] {
         let mut panel = Watched::new("virtual-fire-panel", &[("normal", on())]);
         let told = panel.say(&[("fire", on()), ("loop1_fires", one.clone())]);
         assert_eq!(told, [urgent("fire", NotifyReason::Raised)]);
-        assert_eq!(panel.say(&[second]), [urgent("second_fire", joined)]);
+        assert_eq!(panel.say(&[second]), [urgent(rule, joined)]);
     }
+}
+
+/// Each rule of two fires leaves the order its name, also when both are there at the first look.
+#[test]
+fn two_fires_at_once_give_the_order_its_name() {
+    let mut panel = Watched::of_two_loops();
+    let told = panel.say(&[("loop2_detector_alarms", Value::Integer(2))]);
+    let first = urgent("second_fire_on_loop2", NotifyReason::Raised);
+    assert_eq!(told.first(), Some(&first), "{told:?}");
 }
 
 #[test]
