@@ -24,6 +24,8 @@ use zhiban_core::Language;
 
 /// How a browser sends a form.
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
+/// How a form with files is sent.
+const FILES: &str = "multipart/form-data";
 /// The longest key.
 const LONGEST_KEY: usize = 200;
 /// The largest answer that is remembered.
@@ -74,7 +76,7 @@ async fn post(
     let body = to_bytes(body, limit).await;
     let body = body.map_err(|_| ApiError::TooLarge)?;
     let key = key(&parts, &body)?;
-    let print = fingerprint(parts.method.as_str(), parts.uri.path(), &body);
+    let print = fingerprint(&parts, &body);
     let language = auth::language_of(&parts.uri, &parts.headers);
     let request = Request::from_parts(parts, Body::from(body));
     let Some(key) = key else {
@@ -202,14 +204,57 @@ fn again(known: StoredAnswer) -> Response {
     response
 }
 
-fn fingerprint(method: &str, path: &str, body: &Bytes) -> String {
+/// What was asked. The boundary of a form with files is left out: it is made anew for every sending.
+fn fingerprint(parts: &Parts, body: &[u8]) -> String {
     let mut hash = Sha256::new();
-    for part in [method.as_bytes(), path.as_bytes(), body.as_ref()] {
+    for part in [parts.method.as_str(), parts.uri.path()] {
         hash.update(part);
         hash.update([0]);
     }
+    match boundary(parts) {
+        None => hash.update(body),
+        Some(boundary) => {
+            hash.update(FILES);
+            for piece in pieces(body, boundary.as_bytes()) {
+                hash.update([0]);
+                hash.update(piece.len().to_be_bytes());
+                hash.update(piece);
+            }
+        }
+    }
+    hash.update([0]);
     let hash = hash.finalize();
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What stands between the fields of a form with files.
+fn boundary(parts: &Parts) -> Option<&str> {
+    let kind = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let mut settings = kind.split(';').map(str::trim);
+    let is_files = settings.next()?.eq_ignore_ascii_case(FILES);
+    let boundary = settings.find_map(|setting| {
+        let (name, value) = setting.split_once('=')?;
+        name.eq_ignore_ascii_case("boundary")
+            .then(|| value.trim_matches('"'))
+    })?;
+    (is_files && !boundary.is_empty()).then_some(boundary)
+}
+
+/// What of the body is before, between and behind the boundaries.
+fn pieces<'b>(body: &'b [u8], boundary: &[u8]) -> Vec<&'b [u8]> {
+    let mut pieces = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    while let Some(rest) = body.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.starts_with(boundary) {
+            pieces.push(body.get(from..at).unwrap_or_default());
+            at += boundary.len();
+            from = at;
+        } else {
+            at += 1;
+        }
+    }
+    pieces.push(body.get(from..).unwrap_or_default());
+    pieces
 }
 
 /// Holds a key while its first request runs.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0 not a whole picture, but it begins as one";
 
 /// A form with these fields; a name that ends in `@` is a file.
-fn form(fields: &[(&str, &[u8])]) -> Vec<u8> {
+fn form(cut: &str, fields: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in fields {
         let (name, file) = match name.strip_suffix('@') {
@@ -20,23 +20,34 @@ fn form(fields: &[(&str, &[u8])]) -> Vec<u8> {
             None => (*name, ""),
         };
         let head =
-            format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n");
+            format!("--{cut}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n");
         body.extend(head.as_bytes());
         body.extend(*value);
         body.extend(b"\r\n");
     }
-    body.extend(b"--cut--\r\n");
+    body.extend(format!("--{cut}--\r\n").as_bytes());
     body
 }
 
 impl Web {
     async fn upload(&self, path: &str, key: &str, fields: &[(&str, &[u8])]) -> super::Answer {
+        self.upload_cut("cut", path, key, fields).await
+    }
+
+    async fn upload_cut(
+        &self,
+        cut: &str,
+        path: &str,
+        key: &str,
+        fields: &[(&str, &[u8])],
+    ) -> super::Answer {
+        let kind = format!("multipart/form-data; boundary={cut}");
         let request = Request::post(path)
             .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
             .header(header::ACCEPT_LANGUAGE, "en")
-            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=cut")
+            .header(header::CONTENT_TYPE, kind)
             .header("idempotency-key", key)
-            .body(Body::from(form(fields)));
+            .body(Body::from(form(cut.trim_matches('"'), fields)));
         self.send(request.unwrap()).await
     }
 
@@ -168,6 +179,32 @@ async fn a_photo_is_kept_as_it_was_sent_and_shown_as_what_it_is() {
     assert_eq!(last["change"], "photo_removed");
     let hash = format!("sha256:{}", photo["sha256"].as_str().unwrap());
     assert_eq!(last["note"], json!(hash));
+}
+
+/// Browsers and programs make a new boundary for every sending.
+#[tokio::test]
+async fn a_photo_that_is_sent_again_is_kept_once() {
+    let web = Web::new();
+    let path = format!("{}/photos", web.order_path().await);
+    let first = web.upload_cut("cut", &path, "k", &[("photo@", JPEG)]).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text);
+    for cut in ["----WebKitFormBoundaryx1", "\"quoted\""] {
+        let again = web.upload_cut(cut, &path, "k", &[("photo@", JPEG)]).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{cut}");
+        assert_eq!(again.json(), first.json());
+    }
+    let other = [JPEG, b"x"].concat();
+    for fields in [
+        vec![("photo@", &other[..])],
+        vec![("photo@", JPEG), ("stage", b"before")],
+        vec![("photo@", JPEG), ("photo@", b"")],
+    ] {
+        let answer = web.upload_cut("cut2", &path, "k", &fields).await;
+        let mismatch = (422, "idempotency.mismatch".to_owned());
+        assert_eq!(answer.refusal(), mismatch);
+    }
+    let list = web.get(&path).await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
