@@ -269,6 +269,11 @@ fn keeps_life_safety(
             let remedy = format!("write \"{}\" or less", old.on_delay);
             fault(&["rule", &index, "on_delay"], "can't wait longer", remedy);
         }
+        if new.off_delay > old.off_delay {
+            // It would still be active, and so silent, when the fault is long gone and comes again.
+            let remedy = format!("write \"{}\" or less", old.off_delay);
+            fault(&["rule", &index, "off_delay"], "can't stay longer", remedy);
+        }
         if new.priority > old.priority {
             let remedy = format!("write {}", old.priority.number());
             fault(
