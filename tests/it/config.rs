@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use zhiban::config::{Config, Fault, schema};
+use zhiban::config::{Config, Fault, Library, schema};
 
 use crate::support::zhiban::run;
 use crate::tls::pem;
@@ -238,6 +238,46 @@ fn own_profiles_and_rules_go_before_those_that_come_along() {
     assert!(loaded.model.rule_by_name(tank, "frost").is_none());
     let device = loaded.devices["broker"].last().unwrap();
     assert_eq!(device.profile.title.zh, "我的水箱");
+}
+
+/// One asset with a profile, and the remarks on it, when the folder has this profile too.
+fn remarks(profile: &str, own: Option<String>) -> String {
+    let folder = TempDir::new().unwrap();
+    if let Some(text) = own {
+        std::fs::create_dir(folder.path().join("profiles")).unwrap();
+        let file = format!("profiles/{profile}.toml");
+        std::fs::write(folder.path().join(file), text).unwrap();
+    }
+    let asset = |link: &str, rest: &str| {
+        format!(
+            "site = {{ code = \"t\", name = {{ zh = \"甲\", en = \"A\" }} }}\n\
+             link.line.{link} = {{ host = \"h\" }}\n[[asset]]\ncode = \"X\"\n\
+             name = {{ zh = \"甲\", en = \"X\" }}\nprofile = \"{profile}\"\n\
+             link = \"line\"\n{rest}\n"
+        )
+    };
+    let file = folder.path().join("gateway.toml");
+    let loaded = Config::parse(&file, &asset("modbus_tcp", "unit = 1"));
+    let loaded = loaded.or_else(|_| Config::parse(&file, &asset("mqtt", "topic = \"x\"")));
+    let loaded = loaded.unwrap_or_else(|faults| panic!("{}", print(&faults)));
+    print(&loaded.remarks)
+}
+
+#[test]
+fn a_rule_that_guards_life_and_sees_but_half_is_named() {
+    let profile = text("config/profiles/fire_panel/honeywell-clss-gateway.toml");
+    let profile = profile.replace("loop2_module_alarms", "loop2_module_alarm");
+    let found = remarks("honeywell-clss-gateway", Some(profile));
+    let expected = "fire_on_loop2 without loop2_module_alarms";
+    assert!(found.contains(expected), "{found}");
+    // A rule that a profile of ours has in part was looked at when it was written.
+    for name in Library::built_in(&mut Vec::new()).profiles.keys() {
+        let found = remarks(name, None);
+        assert!(!found.contains(" without "), "{name}: {found}");
+    }
+    let copy = text("config/profiles/elevator/lift-sensor-terminal.toml");
+    let found = remarks("lift-sensor-terminal", Some(copy));
+    assert!(!found.contains(" without "), "{found}");
 }
 
 #[test]

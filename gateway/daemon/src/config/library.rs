@@ -34,6 +34,8 @@ pub struct Library {
     pub profiles: BTreeMap<String, Arc<Profile>>,
     /// Where each profile was read.
     pub places: BTreeMap<String, PathBuf>,
+    /// The ids of profiles that say something else than what comes with the program.
+    pub own: BTreeSet<String>,
     /// The ids of profiles that were left out for their faults.
     pub faulty: BTreeSet<String>,
     /// The rules, by class.
@@ -58,6 +60,7 @@ impl Library {
     pub fn read(folder: &Path, faults: &mut Vec<Fault>) -> Self {
         let mut library = Self::built_in(faults);
         let (profiles, rules) = (folder.join("profiles"), folder.join("alarms"));
+        let shipped = library.profiles.clone();
         let mut own = BTreeSet::new();
         for file in files(&profiles, faults) {
             let Some(text) = text(&file, faults) else {
@@ -75,6 +78,8 @@ impl Library {
                 });
             }
         }
+        own.retain(|id| library.profiles.get(id) != shipped.get(id));
+        library.own = own;
         for file in files(&rules, faults) {
             if let Some(text) = text(&file, faults) {
                 library.add_rules(&file, &text, faults);

@@ -6,6 +6,7 @@ use crate::config::build::fitted;
 use crate::config::fault::Severity;
 use crate::config::{AssetConfig, Config, Library, LinkConfig};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use zhiban_core::profile::Profile;
 
 pub(super) fn locations(config: &Config, at: &mut Place<'_, '_>) {
@@ -263,5 +264,28 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
             );
             at.add(Severity::Info, &format!("{index}.profile"), what, "");
         }
+        let halved = halved(library, profile);
+        if library.own.contains(&asset.profile) && !halved.is_empty() {
+            let what = format!(
+                "profile \"{}\" has only a part of the points of rules that guard life, which see no more than that: {}",
+                asset.profile,
+                halved.join(", ")
+            );
+            let remedy = "see that no point's name is misspelt";
+            at.add(Severity::Info, &format!("{index}.profile"), what, remedy);
+        }
     }
+}
+
+/// Rules that guard life and look at less with this profile than they could, and what they lack.
+fn halved(library: &Library, profile: &Arc<Profile>) -> Vec<String> {
+    let rules = library.rules_of(&profile.class).iter();
+    let halved = rules.filter(|rule| rule.life_safety).filter_map(|rule| {
+        let fitted = fitted(rule, profile)?;
+        let left = fitted.when.points();
+        let all = rule.when.points().into_iter();
+        let lacks: Vec<&str> = all.filter(|point| !left.contains(point)).collect();
+        (!lacks.is_empty()).then(|| format!("{} without {}", rule.id, lacks.join(" and ")))
+    });
+    halved.collect()
 }
