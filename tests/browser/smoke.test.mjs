@@ -34,10 +34,31 @@ async function photo(page) {
   return { name: "../IMG 0001.jpg", mimeType: "image/jpeg", buffer: Buffer.from(encoded, "base64") };
 }
 
+/** A photo that is on its way for long, and then gets no answer. */
+async function badLine(hand, form, no, large) {
+  let cut;
+  const held = new Promise((done) => (cut = done));
+  await hand.route("**/photos", (route) => held.then(() => route.abort()));
+  await form.locator("input[type=file]").setInputFiles(large);
+  await hand.locator("form[data-busy]").waitFor({ timeout: SOON });
+  const note = `seen while sending ${Date.now()}`;
+  await demo.api(`/work-orders/${no}/comments`, { method: "POST", body: JSON.stringify({ comment: note }) });
+  await hand.getByText(note).first().waitFor({ timeout: SOON });
+  assert.equal(await hand.locator(".shoot form[data-busy]").count(), 1, "the page is new, the form on its way is not");
+  cut();
+  await form.locator("[data-unsent]").waitFor({ timeout: SOON });
+  assert.equal(await hand.locator("form[data-busy]").count(), 0);
+  await hand.unroute("**/photos");
+}
+
 /** Writes down a part and adds a photo, as somebody with a phone does. */
 async function record(hand, no, lang) {
   const large = await photo(hand);
-  await hand.locator("form:has([name=stage][value=after]) input[type=file]").setInputFiles(large);
+  const form = hand.locator("form:has([name=stage][value=after])");
+  const key = await form.locator("[name=idempotency_key]").inputValue();
+  await badLine(hand, form, no, large);
+  assert.equal(await form.locator("[name=idempotency_key]").inputValue(), key, "what is sent again is the same");
+  await form.locator("[data-unsent] button").click();
   const [kept] = await until("the photo", async () => {
     const photos = (await demo.api(`/work-orders/${no}/photos`)).items;
     return photos.length ? photos : null;

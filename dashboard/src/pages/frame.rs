@@ -363,10 +363,11 @@ impl Frame {
 
 /// The words the scripts put into the page, under the same keys.
 fn script_words(words: Words) -> String {
-    const KEYS: [&str; 23] = [
+    const KEYS: [&str; 25] = [
         "frame.live",
         "frame.connecting",
         "frame.lost",
+        "form.not_sent",
         "span.second",
         "span.minute",
         "span.hour",
@@ -374,6 +375,7 @@ fn script_words(words: Words) -> String {
         "span.ago",
         "span.left",
         "span.over",
+        "order.photo_send",
         "lift.up",
         "lift.down",
         "lift.idle",

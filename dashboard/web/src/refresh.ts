@@ -3,6 +3,7 @@
 
 import htmx from "htmx.org";
 import { Idiomorph } from "idiomorph";
+import { word } from "./words";
 
 const QUIET = 250;
 const LEAST = 1000;
@@ -15,10 +16,10 @@ let asked = false;
 let busy = false;
 let failures = 0;
 
-/** What stays as it is while the rest of the page is replaced. */
+/** What stays as it is while the rest of the page is replaced: also a form on its way, whose key must stay its own. */
 function keeps(shown: Node): boolean {
   if (!(shown instanceof HTMLElement)) return false;
-  return "keep" in shown.dataset || (shown instanceof HTMLFormElement && "dirty" in shown.dataset);
+  return "keep" in shown.dataset || (shown instanceof HTMLFormElement && ("dirty" in shown.dataset || "busy" in shown.dataset));
 }
 
 function morph(target: Node, fragment: DocumentFragment): unknown {
@@ -69,7 +70,9 @@ export function start(done: () => void): void {
   document.addEventListener("htmx:beforeSwap", (event) => keepPage(event as Exchange));
   for (const end of ["htmx:afterRequest", "htmx:onLoadError"]) document.addEventListener(end, (event) => over(event as Exchange));
   document.addEventListener("htmx:beforeRequest", (event) => mark(event, true));
+  document.addEventListener("htmx:beforeOnLoad", (event) => answered(event));
   document.addEventListener("htmx:afterRequest", (event) => mark(event, false));
+  document.addEventListener("htmx:afterRequest", (event) => unsent(event as Exchange));
   document.addEventListener("change", (event) => {
     const form = (event.target as HTMLElement).closest<HTMLFormElement>("form[data-auto]");
     form?.requestSubmit();
@@ -81,12 +84,42 @@ export function start(done: () => void): void {
 function mark(event: Event, busy: boolean): void {
   const form = event.target;
   if (!(form instanceof HTMLFormElement)) return;
-  if (busy) delete form.dataset["dirty"];
+  if (busy) {
+    delete form.dataset["dirty"];
+    form.dataset["busy"] = "";
+    form.querySelector("[data-unsent]")?.remove();
+  }
   for (const button of document.querySelectorAll<HTMLButtonElement>(`button`)) {
     if (button.form !== form) continue;
     button.disabled = busy;
     button.setAttribute("aria-busy", String(busy));
   }
+}
+
+/** The answer's page may replace the form. */
+function answered(event: Event): void {
+  if (event.target instanceof HTMLFormElement) delete event.target.dataset["busy"];
+}
+
+/** A form that no answer came for says so, and keeps what was written and its key for another try. */
+function unsent(event: Exchange): void {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || event.detail.xhr.status !== 0) return;
+  delete form.dataset["busy"];
+  form.dataset["dirty"] = "";
+  const notice = document.createElement("p");
+  notice.className = "err";
+  notice.dataset["unsent"] = "";
+  notice.setAttribute("role", "alert");
+  notice.textContent = word("form.not_sent");
+  // Photos are sent when they were chosen; those of a camera are nowhere else.
+  if (!form.querySelector("button:not(noscript *)")) {
+    const again = document.createElement("button");
+    again.className = "btn sm";
+    again.textContent = word("order.photo_send");
+    notice.append(again);
+  }
+  form.append(notice);
 }
 
 function foldOthers(event: Event): void {

@@ -27,5 +27,5 @@ function tried(): string | null {
 
 function isCalm(): boolean {
   const writes = document.activeElement?.matches("input,textarea,select") === true;
-  return !writes && document.querySelector("#bar.calm") !== null && document.querySelector("form[data-dirty]") === null;
+  return !writes && document.querySelector("#bar.calm") !== null && document.querySelector("form:is([data-dirty],[data-busy])") === null;
 }
