@@ -281,6 +281,17 @@ fn a_rule_that_guards_life_and_sees_but_half_is_named() {
 }
 
 #[test]
+fn a_unit_that_a_profile_is_not_for_is_warned_of() {
+    let profile = text("config/profiles/fire_panel/honeywell-clss-gateway.toml");
+    let warned = |text: String| {
+        let found = remarks("honeywell-clss-gateway", Some(text));
+        found.contains("warning: profile \"honeywell-clss-gateway\" is for unit")
+    };
+    assert!(!warned(profile.clone()), "it is for unit 1");
+    assert!(warned(profile.replace("unit = 1 }", "unit = 2 }")));
+}
+
+#[test]
 fn two_assets_are_never_one_device_with_fixed_topics() {
     let folder = TempDir::new().unwrap();
     let profile = text("config/profiles/tank/virtual-tank.toml");

@@ -80,6 +80,9 @@ pub struct ModbusSettings {
     /// How often each poll class is read.
     #[serde(default)]
     pub poll: PollPeriods,
+    /// The only unit id that the points are true of; absent when they are the same for every one.
+    #[serde(default)]
+    pub unit: Option<u8>,
 }
 
 impl Default for ModbusSettings {
@@ -88,6 +91,7 @@ impl Default for ModbusSettings {
             max_registers: most_registers(),
             max_gap: usual_gap(),
             poll: PollPeriods::default(),
+            unit: None,
         }
     }
 }

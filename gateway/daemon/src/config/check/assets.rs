@@ -119,6 +119,15 @@ fn place<'c>(
 ) {
     if link.is_modbus() {
         unit(asset, link, taken, at);
+        let meant = profile.and_then(|one| one.modbus.as_ref()?.unit);
+        if let Some(meant) = meant.filter(|&meant| asset.unit.is_some_and(|unit| unit != meant)) {
+            let what = format!(
+                "profile \"{}\" is for unit {meant} only; here some of its points would be those of another device",
+                asset.profile
+            );
+            let remedy = "copy the profile for this unit, as its file says";
+            at.add(Severity::Warning, "unit", what, remedy);
+        }
         if profile.is_some_and(|one| one.modbus.is_none()) {
             let what = format!("profile \"{}\" can't be read by Modbus", asset.profile);
             at.error("link", what, "name a link of the kind the profile is for");
