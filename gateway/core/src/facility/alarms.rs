@@ -13,9 +13,12 @@ use crate::time::{Duration, Timestamp};
 impl Facility {
     pub(super) fn judge_point(&mut self, point: PointId, now: Timestamp, effects: &mut Effects) {
         let mut wrong = false;
+        let rated = self.rated[point.index()];
         for index in 0..self.watchers[point.index()].len() {
             let rule = self.watchers[point.index()][index];
-            self.remember_rate(rule, point);
+            if rated {
+                self.remember_rate(rule, point);
+            }
             wrong |= self.judge(rule, now, effects) == Some(true);
         }
         let state = &self.points[point.index()];
