@@ -8,6 +8,7 @@ mod words;
 use crate::Shared;
 use crate::auth::Asked;
 use crate::ports::{CommandError, SeriesError, Unavailable};
+use axum::extract::multipart::MultipartError;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -104,6 +105,14 @@ impl ApiError {
     /// The one refused parameter.
     pub(crate) fn parameter(name: &str, code: &'static str) -> Self {
         ApiError::Query(vec![FieldError::new(format!("/{name}"), code)])
+    }
+
+    /// A form with files that could not be read; `pointer` is where a page or a client can look.
+    pub(crate) fn multipart(pointer: &str, error: &MultipartError) -> Self {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return ApiError::TooLarge;
+        }
+        ApiError::field(pointer, "wrong_type")
     }
 
     /// The HTTP status.

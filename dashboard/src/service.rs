@@ -129,29 +129,19 @@ pub(crate) async fn add_photo(app: &App, upload: Upload) -> Result<WorkOrder, Ap
     let size = u32::try_from(upload.bytes.len()).unwrap_or(u32::MAX);
     let kept = app.photos.keep(upload.bytes).await?;
     let file = kept.map_err(|NoRoom| ApiError::StoreFull)?;
-    let edit = Command::EditRecord {
-        no: upload.no,
-        by: upload.by,
-        edit: RecordEdit::AddPhoto(NewPhoto {
-            file: file.clone(),
-            stage: upload.stage,
-            format,
-            size,
-            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-        }),
-        recorded_at: upload.recorded_at,
-    };
-    match attempt(app, edit).await {
-        Ok(Outcome::WorkOrder(order)) => Ok(*order),
-        Ok(_) => Err(ApiError::Internal),
-        Err(undone) => {
-            // Where it is not known whether it was done, the bytes must stay.
-            if undone.surely {
-                forget(app, file).await;
-            }
-            Err(undone.error)
-        }
+    let edit = RecordEdit::AddPhoto(NewPhoto {
+        file: file.clone(),
+        stage: upload.stage,
+        format,
+        size,
+        sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+    });
+    let done = attempt_edit(app, upload.no, upload.by, edit, upload.recorded_at).await;
+    // Where it is not known whether it was done, the bytes must stay.
+    if done.as_ref().is_err_and(|undone| undone.surely) {
+        forget(app, file).await;
     }
+    done.map_err(|undone| undone.error)
 }
 
 /// Takes a photo out of an order's record, then its bytes from the store.
@@ -191,16 +181,30 @@ pub(crate) async fn edit_record(
     edit: RecordEdit,
     recorded_at: Option<Timestamp>,
 ) -> Result<WorkOrder, ApiError> {
+    let done = attempt_edit(app, no, by, edit, recorded_at).await;
+    done.map_err(|undone| undone.error)
+}
+
+async fn attempt_edit(
+    app: &App,
+    no: WorkOrderNumber,
+    by: String,
+    edit: RecordEdit,
+    recorded_at: Option<Timestamp>,
+) -> Result<WorkOrder, Undone> {
     let edit = Command::EditRecord {
         no,
         by,
         edit,
         recorded_at,
     };
-    let Outcome::WorkOrder(order) = command(app, edit).await? else {
-        return Err(ApiError::Internal);
-    };
-    Ok(*order)
+    match attempt(app, edit).await? {
+        Outcome::WorkOrder(order) => Ok(*order),
+        Outcome::Done => Err(Undone {
+            error: ApiError::Internal,
+            surely: false,
+        }),
+    }
 }
 
 fn status_of(order: &WorkOrder) -> &'static str {

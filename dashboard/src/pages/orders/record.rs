@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::service::{self, Upload};
 use crate::wire::work_order::photo_url;
 use axum::body::Bytes;
-use axum::extract::multipart::MultipartRejection;
+use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::extract::{Form, Multipart, Path};
 use axum::response::Response;
 use serde::Deserialize;
@@ -216,12 +216,7 @@ struct Sent {
 
 impl Sent {
     async fn read(mut multipart: Multipart) -> Result<Self, ApiError> {
-        let broken = |error: axum::extract::multipart::MultipartError| {
-            if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-                return ApiError::TooLarge;
-            }
-            ApiError::field("/photo", "wrong_type")
-        };
+        let broken = |error: MultipartError| ApiError::multipart("/photo", &error);
         let mut sent = Self::default();
         while let Some(field) = multipart.next_field().await.map_err(broken)? {
             match field.name().unwrap_or_default() {

@@ -212,6 +212,7 @@ struct Sent {
 
 impl Sent {
     async fn read(mut multipart: Multipart) -> Result<Self, ApiError> {
+        let broken = |error: MultipartError| ApiError::multipart("", &error);
         let mut sent = Self::default();
         while let Some(field) = multipart.next_field().await.map_err(broken)? {
             let name = field.name().unwrap_or_default().to_owned();
@@ -237,11 +238,4 @@ impl Sent {
         }
         Ok(sent)
     }
-}
-
-fn broken(error: MultipartError) -> ApiError {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return ApiError::TooLarge;
-    }
-    ApiError::field("", "wrong_type")
 }
