@@ -3,23 +3,10 @@
 
 import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
-import { after, before, test } from "node:test";
-import { launch, screenshot, skip } from "./browser.mjs";
-import { Demo, live, SOON, until } from "./demo.mjs";
-
-let demo;
-let browser;
-
-before(async () => {
-  if (skip()) return;
-  demo = await Demo.start();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+import { test } from "node:test";
+import { screenshot, skip } from "./browser.mjs";
+import { live, SOON, until } from "./demo.mjs";
+import { browser, demo } from "./stage.mjs";
 
 const bar = (page, asset) => page.locator("#bar.un", { hasText: asset }).waitFor({ timeout: SOON });
 const own = (context) => context.addInitScript(() => delete window.SharedWorker);

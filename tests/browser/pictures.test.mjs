@@ -2,23 +2,10 @@
 // must never look as if it did, and no page may be wider than the phone.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, screenshot, skip } from "./browser.mjs";
-import { Demo, live, SOON, until } from "./demo.mjs";
-
-let demo;
-let browser;
-
-before(async () => {
-  if (skip()) return;
-  demo = await Demo.start();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+import { test } from "node:test";
+import { screenshot, skip } from "./browser.mjs";
+import { live, SOON, until } from "./demo.mjs";
+import { browser, demo } from "./stage.mjs";
 
 for (const [lang, theme] of [
   ["en", "light"],

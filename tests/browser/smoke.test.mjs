@@ -2,23 +2,10 @@
 // the order through every step on a phone, closed. It drives the program as it is shipped.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, screenshot, skip } from "./browser.mjs";
-import { Demo, SOON, until } from "./demo.mjs";
-
-let demo;
-let browser;
-
-before(async () => {
-  if (skip()) return;
-  demo = await Demo.start();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+import { test } from "node:test";
+import { screenshot, skip } from "./browser.mjs";
+import { SOON, until } from "./demo.mjs";
+import { browser, demo } from "./stage.mjs";
 
 /** A photo as large as a phone's, drawn by the browser. */
 async function photo(page) {
