@@ -3,6 +3,25 @@
 //! A text never holds a number or a unit: those come from points.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// What people wrote, with each mark that turns the direction of writing (U+202A to U+202E, U+2066 to U+2069)
+/// shown by its name: such a mark makes a text, and what stands beside it, read other than it is.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(turns) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if turns(c) {
+            plain.push_str(&format!("[U+{:04X}]", u32::from(c)));
+        } else {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
+}
 
 /// The two languages of the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use zhiban_core::text::shown;
 use zhiban_core::{Language, NotifyReason, Priority};
 
 const ZH_CN: &str = include_str!("../../../../config/messages/zh-CN.toml");
@@ -82,8 +83,19 @@ impl Texts {
             .unwrap_or_default()
     }
 
-    /// Title and text for a reason.
+    /// Title and text for a reason; no name or comment in them turns the direction of writing.
     pub(super) fn write(
+        &self,
+        language: Language,
+        reason: &str,
+        words: &Words,
+        unrecorded: bool,
+    ) -> (String, String) {
+        let (title, text) = self.fill(language, reason, words, unrecorded);
+        (shown(&title).into_owned(), shown(&text).into_owned())
+    }
+
+    fn fill(
         &self,
         language: Language,
         reason: &str,
@@ -216,9 +228,9 @@ mod tests {
         let mut words = words();
         words.insert("location", String::new());
         words.remove("person");
-        words.insert("title", "{url} 已断 {".to_owned());
+        words.insert("title", "{url} 已断 {\u{202e}".to_owned());
         let (title, text) = texts.write(Language::ZhCn, "raised", &words, false);
-        assert_eq!(title, "【<priority>】<asset> {url} 已断 {");
+        assert_eq!(title, "【<priority>】<asset> {url} 已断 {[U+202E]");
         assert!(!text.contains("位置") && !text.contains("处理人"), "{text}");
         assert!(text.contains("设备:<asset>"), "{text}");
     }
