@@ -5,6 +5,8 @@
 
 mod words;
 
+pub(crate) use words::refusal_detail;
+
 use crate::Shared;
 use crate::auth::Asked;
 use crate::ports::{CommandError, SeriesError, Unavailable};
@@ -39,6 +41,15 @@ impl FieldError {
         Self::with(pointer, code, words::field(code))
     }
 
+    /// A text with more characters than it may have.
+    pub(crate) fn too_long(pointer: impl Into<String>, most: usize, length: usize) -> Self {
+        let message = Text::new(
+            format!("最多 {most} 个字，现在有 {length} 个"),
+            format!("at most {most} characters, this has {length}"),
+        );
+        Self::with(pointer, "too_long", message)
+    }
+
     /// A fault with words of its own.
     pub(crate) fn with(pointer: impl Into<String>, code: &'static str, message: Text) -> Self {
         Self {
@@ -47,6 +58,15 @@ impl FieldError {
             message,
         }
     }
+}
+
+/// What stands instead of what was asked for, and who brought it about.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Standing {
+    /// For programs.
+    pub(crate) current: Option<Value>,
+    /// For people: who did what, and when.
+    pub(crate) told: Option<Text>,
 }
 
 /// Why a request was not answered as asked.
@@ -72,12 +92,12 @@ pub(crate) enum ApiError {
     Form(Vec<FieldError>),
     /// Parameters of the query are wrong.
     Query(Vec<FieldError>),
-    /// The facility refuses; with what stands now, when that helps.
-    Refused(Refusal, Option<Value>),
+    /// The facility refuses.
+    Refused(Refusal, Standing),
     /// The alarm is over: there is nothing left to do on it.
-    AlarmOver,
+    AlarmOver(Standing),
     /// The order is over and its window to come back has passed.
-    OrderOver,
+    OrderOver(Standing),
     /// `If-Match` is missing.
     MatchRequired,
     /// The idempotency key was used for something else.
@@ -129,7 +149,9 @@ impl ApiError {
             ApiError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Form(_) | ApiError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::Refused(refusal, _) => words::refusal_status(refusal),
-            ApiError::AlarmOver | ApiError::OrderOver | ApiError::KeyBusy => StatusCode::CONFLICT,
+            ApiError::AlarmOver(_) | ApiError::OrderOver(_) | ApiError::KeyBusy => {
+                StatusCode::CONFLICT
+            }
             ApiError::MatchRequired => StatusCode::PRECONDITION_REQUIRED,
             ApiError::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             ApiError::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
@@ -150,7 +172,21 @@ impl ApiError {
 
     /// What it is in this case, and what to do.
     pub(crate) fn detail(&self, language: Language) -> String {
-        words::detail(self).get(language).to_owned()
+        let told = self.standing().and_then(|one| one.told.as_ref());
+        told.unwrap_or(&words::detail(self))
+            .get(language)
+            .to_owned()
+    }
+
+    /// What stands instead, where that is known.
+    pub(crate) fn standing(&self) -> Option<&Standing> {
+        if let ApiError::Refused(_, standing)
+        | ApiError::AlarmOver(standing)
+        | ApiError::OrderOver(standing) = self
+        {
+            return Some(standing);
+        }
+        None
     }
 
     /// Each wrong field.
@@ -189,11 +225,7 @@ impl ApiError {
             .into_iter()
             .map(|one| json!({ "pointer": one.pointer, "code": one.code, "message": one.message.get(language) }))
             .collect();
-        let current = if let ApiError::Refused(_, current) = self {
-            current.clone()
-        } else {
-            None
-        };
+        let current = self.standing().and_then(|one| one.current.clone());
         json!({
             "type": format!("urn:zhiban:problem:{}", self.code()),
             "title": self.title(language),
@@ -226,7 +258,7 @@ impl From<SeriesError> for ApiError {
 impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::Refused(refusal) => ApiError::Refused(refusal, None),
+            CommandError::Refused(refusal) => ApiError::Refused(refusal, Standing::default()),
             CommandError::NotTaken | CommandError::StoreUnavailable => ApiError::Unavailable,
             CommandError::Repeated => ApiError::KeyBusy,
         }
@@ -242,7 +274,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Puts every refusal into words: a problem document under `/api`, a page elsewhere.
+/// Puts every refusal into words: a problem document under `/api` and for a page's own script, a page elsewhere.
 pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let asked = Asked::of(&request);
     let patience = if crate::takes_photos(&asked.path) {
@@ -260,7 +292,7 @@ pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: 
         None if is_bare_failure(&response) => of_status(response.status()),
         None => return response,
     };
-    let mut spoken = if asked.machine {
+    let mut spoken = if asked.machine || asked.fragment {
         document(&error, &asked)
     } else {
         crate::pages::error_page(&shared.app, &asked, &error)

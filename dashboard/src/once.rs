@@ -1,6 +1,7 @@
 //! A POST that carries an idempotency key happens once, however often a phone with a bad signal sends it.
 //!
-//! The key is the header `Idempotency-Key`, or the field `idempotency_key` of a page's form.
+//! The key is the header `Idempotency-Key`, or the field `idempotency_key` of a page's form. A page's form with
+//! other content is another sending; over the API the same key for another request is refused.
 //! Only what was done is remembered: a refusal changed nothing and is judged anew each time.
 
 use crate::auth::{self, see_other};
@@ -20,6 +21,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
 use zhiban_core::Language;
 
 /// How a browser sends a form.
@@ -39,8 +42,12 @@ tokio::task_local! {
     static CURRENT: OnceKey;
 }
 
+/// How long the second press of a form waits for the answer to the first.
+const SECOND_PRESS: Duration = Duration::from_secs(15);
+
 /// The keys whose first request is still running.
-pub(crate) type Running = Arc<Mutex<BTreeSet<String>>>;
+#[derive(Clone, Default)]
+pub(crate) struct Running(Arc<(Mutex<BTreeSet<String>>, Notify)>);
 
 /// Answers a repeated request as its first was answered.
 pub(crate) async fn once(State(shared): State<Shared>, request: Request, next: Next) -> Response {
@@ -83,8 +90,19 @@ async fn post(
         return Ok(next.run(request).await);
     };
     let kind = if who.session { "user" } else { "token" };
-    let key = format!("{kind}:{}:{key}", who.user);
-    let _running = Claim::of(&shared.running, &key)?;
+    let form = !request.uri().path().starts_with("/api/");
+    let _running;
+    let key = if form {
+        let key = format!("{kind}:{}:{key}:{print}", who.user);
+        let first = shared.running.turn(&key);
+        let first = tokio::time::timeout(SECOND_PRESS, first).await;
+        _running = first.map_err(|_| ApiError::KeyBusy)?;
+        key
+    } else {
+        let key = format!("{kind}:{}:{key}", who.user);
+        _running = shared.running.claim(&key).ok_or(ApiError::KeyBusy)?;
+        key
+    };
     if let Some(known) = shared.app.archive.replay(key.clone()).await? {
         if known.request != print {
             return Err(ApiError::KeyReused);
@@ -263,22 +281,36 @@ struct Claim {
     key: String,
 }
 
-impl Claim {
-    fn of(running: &Running, key: &str) -> Result<Self, ApiError> {
-        let mut keys = running.lock().unwrap_or_else(PoisonError::into_inner);
-        if !keys.insert(key.to_owned()) {
-            return Err(ApiError::KeyBusy);
-        }
-        Ok(Self {
-            running: running.clone(),
+impl Running {
+    /// Takes a key; `None` while its first request runs.
+    fn claim(&self, key: &str) -> Option<Claim> {
+        let mut keys = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(key.to_owned()).then(|| Claim {
+            running: self.clone(),
             key: key.to_owned(),
         })
+    }
+
+    /// Takes a key as soon as its first request is over.
+    async fn turn(&self, key: &str) -> Claim {
+        loop {
+            // Listen first, look then: an end between the two is not missed.
+            let ended = self.0.1.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if let Some(claim) = self.claim(key) {
+                return claim;
+            }
+            ended.await;
+        }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut keys = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let (keys, ended) = &*self.running.0;
+        let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.remove(&self.key);
+        ended.notify_waiters();
     }
 }

@@ -29,7 +29,10 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use cookie::{Cookie, SameSite};
 use frame::{Look, Theme};
+pub(crate) use orders::{PART_NAME, PART_SKU, PART_UNIT};
+pub(crate) use posts::{LONGEST, REASON, TITLE};
 use words::Words;
+use zhiban_core::text::shown;
 use zhiban_core::{Language, WorkOrderStatus};
 
 /// The cookie that keeps the chosen theme.
@@ -96,10 +99,10 @@ async fn remember_theme(request: Request, next: Next) -> Response {
     response
 }
 
-/// Renders a page.
+/// Renders a page; nothing that people wrote in it turns the direction of writing.
 fn render(page: &impl Template) -> Result<Response, ApiError> {
     match page.render() {
-        Ok(html) => Ok(Html(html).into_response()),
+        Ok(html) => Ok(Html(shown(&html).into_owned()).into_response()),
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
             Err(ApiError::Internal)
@@ -131,6 +134,6 @@ pub(crate) fn error_page(app: &App, asked: &Asked, error: &ApiError) -> Response
     };
     page.render().map_or_else(
         |_| error.title(asked.language).into_response(),
-        |html| Html(html).into_response(),
+        |html| Html(shown(&html).into_owned()).into_response(),
     )
 }

@@ -2,16 +2,17 @@
 //!
 //! Pages and the API call these same functions, so that both refuse the same things for the same reasons.
 
-use crate::error::ApiError;
+pub(crate) mod standing;
+
+use crate::error::{ApiError, Standing, refusal_detail};
 use crate::ports::{App, CommandError, CommandRequest, NoRoom, OrderEventRow, OrderRow};
 use crate::{PHOTO_LIMIT, once};
 use bytes::Bytes;
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use zhiban_core::work_order::{NewPhoto, PhotoFormat, PhotoStage, RecordEdit};
-use zhiban_core::{AlarmId, Command, Outcome, Refusal, Timestamp, WorkOrder, WorkOrderNumber};
+use zhiban_core::{Command, Outcome, Refusal, Timestamp, WorkOrder, WorkOrderNumber};
 
 /// The longest the engine may take to make a command durable.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,6 +43,7 @@ async fn attempt(app: &App, command: Command) -> Result<Outcome, Undone> {
         error: ApiError::Unavailable,
         surely: false,
     };
+    let about = order_of(&command).cloned();
     let (reply, answer) = oneshot::channel();
     let request = CommandRequest {
         command,
@@ -54,7 +56,9 @@ async fn attempt(app: &App, command: Command) -> Result<Outcome, Undone> {
     };
     match tokio::time::timeout(PATIENCE, exchange).await {
         Ok(Some(Ok(outcome))) => Ok(outcome),
-        Ok(Some(Err(CommandError::Refused(refusal)))) => Err(surely(explain(app, refusal).await)),
+        Ok(Some(Err(CommandError::Refused(refusal)))) => {
+            Err(surely(explain(app, about, refusal).await))
+        }
         Ok(Some(Err(CommandError::NotTaken))) => Err(surely(ApiError::Unavailable)),
         Ok(Some(Err(CommandError::StoreUnavailable))) => Err(unknown),
         Ok(Some(Err(CommandError::Repeated))) => Err(surely(ApiError::KeyBusy)),
@@ -65,38 +69,56 @@ async fn attempt(app: &App, command: Command) -> Result<Outcome, Undone> {
     }
 }
 
-/// Adds to a refusal what stands now, and tells what never was from what is over.
-async fn explain(app: &App, refusal: Refusal) -> ApiError {
-    let current = match &refusal {
+/// The order that a command is about.
+fn order_of(command: &Command) -> Option<&WorkOrderNumber> {
+    match command {
+        Command::MoveWorkOrder(step) => Some(&step.no),
+        Command::EditWorkOrder { no, .. }
+        | Command::CommentWorkOrder { no, .. }
+        | Command::EditRecord { no, .. } => Some(no),
+        Command::Acknowledge { .. }
+        | Command::Shelve { .. }
+        | Command::Unshelve { .. }
+        | Command::CommentAlarm { .. }
+        | Command::CreateWorkOrder(_) => None,
+    }
+}
+
+/// Adds to a refusal what stands now and who brought it about, and tells what never was from what is over.
+async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) -> ApiError {
+    let standing = match &refusal {
         Refusal::NoAlarm(id) => {
             return match app.archive.alarm(*id).await {
-                Ok(Some(_)) => ApiError::AlarmOver,
+                Ok(Some((row, _))) => {
+                    let by = row.acknowledged_by.as_deref();
+                    ApiError::AlarmOver(standing::of_over(app, by, row.acknowledged_at).await)
+                }
                 Ok(None) => ApiError::NotFound,
                 Err(error) => error.into(),
             };
         }
         Refusal::NoWorkOrder(no) => {
             return match app.archive.work_order(no.clone()).await {
-                Ok(Some(_)) => ApiError::OrderOver,
+                Ok(Some(_)) => ApiError::OrderOver(standing::of_order(app, no).await),
                 Ok(None) => ApiError::NotFound,
                 Err(error) => error.into(),
             };
         }
-        Refusal::AlreadyAcknowledged { id, by } => Some(acknowledged(app, *id, by)),
-        Refusal::NotAllowed { from, .. } => Some(json!({ "status": from.code() })),
-        Refusal::Changed { no, version } => {
-            let status = app.snapshot.borrow().work_orders.get(no).map(status_of);
-            Some(json!({ "version": version, "status": status }))
-        }
+        Refusal::AlreadyAcknowledged { id, by } => standing::of_acknowledged(app, *id, by).await,
+        Refusal::NotAllowed { from, .. } => match about {
+            Some(no) => standing::of_status(app, &no, *from, refusal_detail(&refusal)).await,
+            None => Standing::default(),
+        },
+        Refusal::Changed { no, version } => standing::of_version(app, no, *version).await,
         Refusal::LifeSafety
         | Refusal::NotShelved(_)
         | Refusal::ShelveTooLong
         | Refusal::Missing { .. }
         | Refusal::NoEntry(_)
         | Refusal::RecordFull
-        | Refusal::FaultStands => None,
+        | Refusal::FaultStands => Standing::default(),
     };
-    ApiError::Refused(refusal, current)
+    ApiError::Refused(refusal, standing)
 }
 
 /// A photo that somebody sent.
@@ -114,6 +136,12 @@ pub(crate) struct Upload {
     pub(crate) recorded_at: Option<Timestamp>,
 }
 
+/// The SHA-256 of a photo in hex.
+pub(crate) fn photo_hash(bytes: &[u8]) -> String {
+    let sha256 = Sha256::digest(bytes);
+    sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Adds a photo to an order's record: its bytes are durable before the record speaks of them.
 ///
 /// # Errors
@@ -125,7 +153,7 @@ pub(crate) async fn add_photo(app: &App, upload: Upload) -> Result<WorkOrder, Ap
     }
     let format = PhotoFormat::of(&upload.bytes);
     let format = format.ok_or_else(|| ApiError::field("/photo", "not_a_photo"))?;
-    let sha256 = Sha256::digest(&upload.bytes);
+    let sha256 = photo_hash(&upload.bytes);
     let size = u32::try_from(upload.bytes.len()).unwrap_or(u32::MAX);
     let kept = app.photos.keep(upload.bytes).await?;
     let file = kept.map_err(|NoRoom| ApiError::StoreFull)?;
@@ -134,7 +162,7 @@ pub(crate) async fn add_photo(app: &App, upload: Upload) -> Result<WorkOrder, Ap
         stage: upload.stage,
         format,
         size,
-        sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256,
     });
     let done = attempt_edit(app, upload.no, upload.by, edit, upload.recorded_at).await;
     // Where it is not known whether it was done, the bytes must stay.
@@ -205,16 +233,6 @@ async fn attempt_edit(
             surely: false,
         }),
     }
-}
-
-fn status_of(order: &WorkOrder) -> &'static str {
-    order.status.code()
-}
-
-fn acknowledged(app: &App, id: AlarmId, by: &str) -> Value {
-    let snapshot = app.snapshot.borrow();
-    let at = snapshot.alarms.get(&id).and_then(|one| one.acknowledged_at);
-    json!({ "acknowledged_by": by, "acknowledged_at": at.map(|at| at.to_string()) })
 }
 
 /// An order with its asset's code and its life, whether it is open or over.

@@ -38,8 +38,8 @@ pub(super) fn code(error: &ApiError) -> &'static str {
         ApiError::Form(_) => "form.invalid",
         ApiError::Query(_) => "query.invalid",
         ApiError::Refused(refusal, _) => refusal_code(refusal),
-        ApiError::AlarmOver => "alarm.not_open",
-        ApiError::OrderOver => "wo.transition_not_allowed",
+        ApiError::AlarmOver(_) => "alarm.not_open",
+        ApiError::OrderOver(_) => "wo.transition_not_allowed",
         ApiError::MatchRequired => "match.required",
         ApiError::KeyReused => "idempotency.mismatch",
         ApiError::KeyBusy => "idempotency.in_progress",
@@ -79,8 +79,8 @@ pub(super) fn title(error: &ApiError) -> Text {
         ApiError::Form(_) => ("填写的内容有误", "Some fields are wrong"),
         ApiError::Query(_) => ("查询参数有误", "Some query parameters are wrong"),
         ApiError::Refused(refusal, _) => return refusal_title(refusal),
-        ApiError::AlarmOver => ("报警已经结束", "The alarm is over"),
-        ApiError::OrderOver => ("工单不能这样流转", "The work order cannot go there"),
+        ApiError::AlarmOver(_) => ("报警已经结束", "The alarm is over"),
+        ApiError::OrderOver(_) => ("工单不能这样流转", "The work order cannot go there"),
         ApiError::MatchRequired => ("缺少 If-Match", "If-Match is missing"),
         ApiError::KeyReused => (
             "幂等键已用于其他请求",
@@ -183,11 +183,11 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
             "请修改标出的各参数。",
             "Correct each parameter that is listed.",
         ),
-        ApiError::AlarmOver => (
+        ApiError::AlarmOver(_) => (
             "这条报警已恢复并确认，无需再处理。",
             "It has returned and was acknowledged; nothing is left to do.",
         ),
-        ApiError::OrderOver => ("工单已经结束。", "The work order is over."),
+        ApiError::OrderOver(_) => ("工单已经结束。", "The work order is over."),
         ApiError::MatchRequired => (
             "请在 If-Match 中给出读取工单时得到的 ETag。",
             "Send the ETag you read with the order as If-Match.",
@@ -218,7 +218,8 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
     }
 }
 
-fn refusal_detail(refusal: &Refusal) -> Text {
+/// What a refusal is in this case, and what to do.
+pub(crate) fn refusal_detail(refusal: &Refusal) -> Text {
     let (zh, en) = match refusal {
         Refusal::NoAlarm(id) => (
             format!("没有报警 {id}。"),
@@ -237,7 +238,8 @@ fn refusal_detail(refusal: &Refusal) -> Text {
             format!("An order holds at most {MOST} parts and {MOST} photos."),
         ),
         Refusal::AlreadyAcknowledged { by, .. } => {
-            (format!("{by} 已经确认。"), format!("{by} was faster."))
+            let en = format!("{by} acknowledged it already.");
+            (format!("{by} 已经确认。"), en)
         }
         Refusal::LifeSafety => (
             "火灾、困人、水淹等报警必须处理，不能搁置。".to_owned(),
@@ -287,7 +289,6 @@ pub(super) fn field(code: &str) -> Text {
         "unknown_field" => ("没有这一项", "There is no such field"),
         "duplicate_field" => ("重复出现", "This stands here twice"),
         "wrong_type" => ("值的类型不对", "The value is of the wrong type"),
-        "too_long" => ("内容过长", "This is too long"),
         "out_of_range" => ("超出允许范围", "This is out of range"),
         "unknown" => ("不存在", "There is no such thing"),
         "not_a_photo" => (

@@ -5,7 +5,7 @@
 use super::frame::{Frame, Visit};
 use super::items::AlarmItem;
 use super::orders::{Guidance, Tab};
-use super::posts::{Once, written};
+use super::posts::{LONGEST, Once, REASON, written};
 use super::show::When;
 use super::{overview::Histogram, render};
 use crate::auth;
@@ -16,7 +16,7 @@ use axum::extract::{Form, Path, Query};
 use axum::response::Response;
 use serde::Deserialize;
 use zhiban_core::model::PointKind;
-use zhiban_core::{AlarmId, AlarmState, Command, Duration, Refusal};
+use zhiban_core::{AlarmId, AlarmState, Command, Duration};
 
 /// Alarms on one page of the records.
 const PAGE: u32 = 50;
@@ -335,22 +335,25 @@ pub(super) async fn acknowledge(
     Form(input): Form<AlarmInput>,
 ) -> Result<Response, ApiError> {
     let alarm = number(&id)?;
-    let comment = written(&input.comment, "comment")?;
+    let comment = written(&input.comment, "comment", LONGEST)?;
     let by = visit.me.user.clone();
+    let said = comment.clone();
     let command = Command::Acknowledge { alarm, by, comment };
-    let sent = input.once.send(&visit, command).await;
-    if !sent.as_ref().is_err_and(is_done_already) {
-        sent?;
+    if let Err(error) = input.once.send(&visit, command).await {
+        // The same person's second press; somebody else's acknowledgement, and a comment that is in no record, are told.
+        let alarms = &visit.app.snapshot.borrow().alarms;
+        let written = alarms.get(&alarm).and_then(|one| one.comment.clone());
+        if !is_done_by(&error, &visit.me.user) || (said.is_some() && said != written) {
+            return Err(error);
+        }
     }
     Ok(input.once.go_back(&format!("/alarms/{id}")))
 }
 
-/// Somebody was faster, or the alarm is over: the page says so by itself.
-fn is_done_already(error: &ApiError) -> bool {
-    matches!(
-        error,
-        ApiError::AlarmOver | ApiError::Refused(Refusal::AlreadyAcknowledged { .. }, _)
-    )
+/// Whether this very person acknowledged it already.
+fn is_done_by(error: &ApiError, user: &str) -> bool {
+    let current = error.standing().and_then(|one| one.current.as_ref());
+    current.is_some_and(|current| current["acknowledged_by"] == user)
 }
 
 /// Puts an alarm aside for a time.
@@ -360,7 +363,7 @@ pub(super) async fn shelve(
     Form(input): Form<AlarmInput>,
 ) -> Result<Response, ApiError> {
     let alarm = number(&id)?;
-    let reason = written(&input.reason, "reason")?;
+    let reason = written(&input.reason, "reason", REASON)?;
     let reason = reason.ok_or_else(|| ApiError::field("/reason", "required"))?;
     let minutes: i64 = input
         .minutes
@@ -398,7 +401,7 @@ pub(super) async fn comment(
     Form(input): Form<AlarmInput>,
 ) -> Result<Response, ApiError> {
     let alarm = number(&id)?;
-    if let Some(comment) = written(&input.comment, "comment")? {
+    if let Some(comment) = written(&input.comment, "comment", LONGEST)? {
         let by = visit.me.user.clone();
         let command = Command::CommentAlarm { alarm, by, comment };
         input.once.send(&visit, command).await?;

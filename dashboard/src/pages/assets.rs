@@ -10,11 +10,12 @@ use super::picture::indicator::Indicator;
 use super::picture::lift::Shaft;
 use super::picture::panel::Panel;
 use super::picture::pumps::Pumps;
-use super::posts::{Once, written};
+use super::posts::{LONGEST, Once, Sent, TITLE, written};
 use super::render;
 use super::show::{Reading, Symbol, When};
 use crate::auth;
 use crate::error::ApiError;
+use crate::service;
 use askama::Template;
 use axum::extract::{Form, Path, Query};
 use axum::response::Response;
@@ -22,7 +23,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use zhiban_core::facility::{AssetState, NewWorkOrder};
 use zhiban_core::profile::Trust;
-use zhiban_core::{Command, Priority};
+use zhiban_core::{Command, Outcome, Priority};
 
 /// Readings shown as cards; the others stand in a table below.
 const CARDS: usize = 8;
@@ -352,7 +353,7 @@ pub(super) async fn report(
 ) -> Result<Response, ApiError> {
     let model = &visit.snapshot.model;
     let asset = model.asset_by_code(&code).ok_or(ApiError::NotFound)?;
-    let title = written(&input.title, "title")?;
+    let title = written(&input.title, "title", TITLE)?;
     let title = title.ok_or_else(|| ApiError::field("/title", "required"))?;
     let priority = input.priority.parse::<u8>().ok();
     let priority = priority.and_then(|number| Priority::try_from(number).ok());
@@ -361,8 +362,13 @@ pub(super) async fn report(
         title,
         priority: priority.unwrap_or(Priority::Medium),
         by: visit.me.user.clone(),
-        note: written(&input.note, "note")?,
+        note: written(&input.note, "note", LONGEST)?,
     });
-    input.once.send(&visit, command).await?;
-    Ok(auth::see_other("/work-orders"))
+    let making = service::command(&visit.app, command);
+    let no = match input.once.run(&visit, "", making).await? {
+        Sent::Now(Outcome::WorkOrder(order)) => order.no.to_string(),
+        Sent::Now(Outcome::Done) => return Err(ApiError::Internal),
+        Sent::Before(known) => String::from_utf8_lossy(&known.body).into_owned(),
+    };
+    Ok(auth::see_other(&format!("/work-orders/{no}?received=1")))
 }

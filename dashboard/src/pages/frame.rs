@@ -128,6 +128,8 @@ pub(crate) struct Visit {
     pub(crate) look: Look,
     pub(crate) times: Times,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// The page's own script asks, and keeps its page when it is refused.
+    pub(crate) fragment: bool,
     /// Display names by user name; empty when they cannot be read.
     pub(crate) people: BTreeMap<String, String>,
 }
@@ -149,6 +151,7 @@ impl FromRequestParts<Shared> for Visit {
         let people = app.accounts.people().await.unwrap_or_default();
         Ok(Self {
             look: Look::new(words, theme_of(parts), &parts.uri),
+            fragment: parts.headers.contains_key("hx-request"),
             people: people
                 .into_iter()
                 .map(|one| (one.user, one.display_name))
@@ -270,6 +273,7 @@ impl Visit {
                 .local(self.times.now)
                 .format("%H:%M:%S")
                 .to_string(),
+            account: self.me.user.clone(),
             user: if self.me.display_name.is_empty() {
                 self.me.user.clone()
             } else {
@@ -314,6 +318,8 @@ pub(crate) struct Frame {
     pub(crate) now: i64,
     pub(crate) clock: String,
     pub(crate) user: String,
+    /// The user name: whose drafts the page may show.
+    pub(crate) account: String,
     pub(crate) counts: Vec<Count>,
     /// The alarm in the bar; `None` when the bar is calm.
     pub(crate) top: Option<AlarmItem>,
@@ -363,11 +369,21 @@ impl Frame {
 
 /// The words the scripts put into the page, under the same keys.
 fn script_words(words: Words) -> String {
-    const KEYS: [&str; 25] = [
+    const KEYS: [&str; 35] = [
         "frame.live",
         "frame.connecting",
         "frame.lost",
+        "frame.no_link",
+        "bar.unknown",
         "form.not_sent",
+        "form.refused",
+        "form.failed_status",
+        "form.gone",
+        "form.draft",
+        "form.kept",
+        "form.discard",
+        "form.close",
+        "form.too_long",
         "span.second",
         "span.minute",
         "span.hour",

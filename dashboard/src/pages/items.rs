@@ -136,8 +136,12 @@ pub(crate) struct OrderItem {
     pub(crate) asset: String,
     pub(crate) asset_name: String,
     pub(crate) place: String,
+    /// The status as forms send it.
+    pub(crate) status: &'static str,
     pub(crate) status_word: String,
     pub(crate) assignee: String,
+    /// The user name of the assignee, as forms send it.
+    pub(crate) assigned_to: String,
     pub(crate) symbol: Symbol,
     pub(crate) created: When,
     pub(crate) due: Option<Due>,
@@ -197,6 +201,8 @@ impl OrderItem {
             asset: asset.0,
             asset_name: asset.1,
             place: asset.2,
+            status: order.status.code(),
+            assigned_to: order.assignee.clone().unwrap_or_default(),
             status_word: words.code("status", order.status.code()),
             assignee: order
                 .assignee

@@ -7,25 +7,29 @@ mod form;
 mod record;
 
 pub(super) use detail::Guidance;
+pub(crate) use record::{PART_NAME, PART_SKU, PART_UNIT};
 pub(super) use record::{add_part, add_photos, remove_part, remove_photo};
 
 use super::frame::{Frame, Visit};
 use super::items::{OrderItem, is_unassigned};
-use super::posts::{Once, written};
+use super::posts::{LONGEST, Once, written};
 use super::render;
 use crate::auth;
 use crate::error::ApiError;
 use crate::ports::OrderFilter;
+use crate::service;
 use askama::Template;
 use axum::extract::{Form, Path, Query};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use form::{MoveInput, Rejected};
 use serde::Deserialize;
-use zhiban_core::{Command, WorkOrderNumber, WorkOrderStatus};
+use zhiban_core::{Command, Refusal, WorkOrderNumber, WorkOrderStatus};
 
 /// Orders on one page of the records.
 const PAGE: u32 = 50;
+/// How often a step is tried again because the order changed otherwise meanwhile.
+const TRIES: u32 = 5;
 
 #[derive(Template)]
 #[template(path = "page/orders.html")]
@@ -162,19 +166,42 @@ pub(super) async fn transition(
     Form(input): Form<MoveInput>,
 ) -> Result<Response, ApiError> {
     let no = number(&no)?;
-    let sent = match input.command(&no, &visit.me.user) {
-        Ok(command) => input.once.send(&visit, command).await,
-        Err(error) => Err(error),
-    };
+    let step = take(&visit, &no, &input);
+    let sent = input.once.run(&visit, "", step).await;
     let error = match sent {
-        Ok(()) => return Ok(auth::see_other(&format!("/work-orders/{no}"))),
+        Ok(_) => return Ok(auth::see_other(&format!("/work-orders/{no}"))),
         Err(error) => error,
     };
     let keeps_form = matches!(error, ApiError::Form(_) | ApiError::Refused(..));
-    if !keeps_form && error != ApiError::Unavailable {
+    // The page's own script keeps its form, and says why at the field.
+    if visit.fragment || !keeps_form && error != ApiError::Unavailable {
         return Err(error);
     }
     rejected_page(visit, &no.to_string(), Rejected { input, error }).await
+}
+
+/// Takes a step for the status and the person that the form showed: what was decided on another one is refused.
+/// What else happened to the order meanwhile, a comment or another alarm, does not matter.
+async fn take(visit: &Visit, no: &WorkOrderNumber, input: &MoveInput) -> Result<(), ApiError> {
+    let mut snapshots = visit.app.snapshot.clone();
+    let mut error = ApiError::Unavailable;
+    for _ in 0..TRIES {
+        let order = snapshots.borrow_and_update().work_orders.get(no).cloned();
+        let command = input.command(no, &visit.me.user, order.as_ref())?;
+        if let Some(order) = order.filter(|order| !input.is_of(order)) {
+            let (no, version) = (order.no, order.version);
+            let standing = service::standing::of_version(&visit.app, &no, version).await;
+            return Err(ApiError::Refused(
+                Refusal::Changed { no, version },
+                standing,
+            ));
+        }
+        match service::command(&visit.app, command).await {
+            Err(changed @ ApiError::Refused(Refusal::Changed { .. }, _)) => error = changed,
+            done => return done.map(drop),
+        }
+    }
+    Err(error)
 }
 
 /// The order's page again, with what was refused and what was written.
@@ -213,7 +240,7 @@ pub(super) async fn comment(
 ) -> Result<Response, ApiError> {
     let no = number(&no)?;
     let home = format!("/work-orders/{no}");
-    if let Some(comment) = written(&input.comment, "comment")? {
+    if let Some(comment) = written(&input.comment, "comment", LONGEST)? {
         let by = visit.me.user.clone();
         let command = Command::CommentWorkOrder { no, by, comment };
         input.once.send(&visit, command).await?;

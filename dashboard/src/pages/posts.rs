@@ -1,17 +1,22 @@
 //! What every form on a page shares: it is carried out once, and leads back to where it was sent from.
 //!
-//! A form sent twice — a second press, a reload — never does the same thing twice.
+//! A form sent twice — a second press, a reload — never does the same thing twice. With other content it is another form.
 
 use super::frame::Visit;
 use crate::auth;
-use crate::error::ApiError;
+use crate::error::{ApiError, FieldError};
+use crate::ports::StoredAnswer;
 use crate::{once, service};
 use axum::response::Response;
 use serde::Deserialize;
 use zhiban_core::Command;
 
 /// The most characters of a free text.
-pub(super) const LONGEST: usize = 2000;
+pub(crate) const LONGEST: usize = 2000;
+/// The most characters of the reason for which an alarm is shelved.
+pub(crate) const REASON: usize = 500;
+/// The most characters of what a fault is called.
+pub(crate) const TITLE: usize = 200;
 
 /// The hidden fields of every form.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -19,6 +24,14 @@ pub(super) const LONGEST: usize = 2000;
 pub(super) struct Once {
     pub(super) idempotency_key: String,
     pub(super) back: String,
+}
+
+/// What became of a form.
+pub(super) enum Sent<T> {
+    /// It was carried out now.
+    Now(T),
+    /// This very form was carried out before, with what is known of that.
+    Before(StoredAnswer),
 }
 
 impl Once {
@@ -35,15 +48,19 @@ impl Once {
         visit: &Visit,
         part: &str,
         what: impl Future<Output = Result<T, ApiError>>,
-    ) -> Result<Option<T>, ApiError> {
-        if !(8..=64).contains(&self.idempotency_key.len()) {
-            return what.await.map(Some);
+    ) -> Result<Sent<T>, ApiError> {
+        // The key of the request knows its content; that of a form with files is known by its parts alone.
+        let key = match once::current() {
+            Some(current) => format!("page:{}{part}", current.key),
+            None if (8..=64).contains(&self.idempotency_key.len()) => {
+                format!("page:{}:{}{part}", visit.me.user, self.idempotency_key)
+            }
+            None => return what.await.map(Sent::Now),
+        };
+        if let Some(known) = visit.app.archive.replay(key.clone()).await? {
+            return Ok(Sent::Before(known));
         }
-        let key = format!("page:{}:{}{part}", visit.me.user, self.idempotency_key);
-        if visit.app.archive.replay(key.clone()).await?.is_some() {
-            return Ok(None);
-        }
-        once::under(key, what).await.map(Some)
+        once::under(key, what).await.map(Sent::Now)
     }
 
     /// Back to the page the form was on; `home` when it does not say.
@@ -57,11 +74,15 @@ impl Once {
     }
 }
 
-/// A free text that was written, `None` when there is only blank; too long is refused.
-pub(super) fn written(text: &str, field: &str) -> Result<Option<String>, ApiError> {
+/// A free text that was written, `None` when there is only blank; longer than `most` characters it is refused.
+pub(super) fn written(text: &str, field: &str, most: usize) -> Result<Option<String>, ApiError> {
+    // A browser sends each line break as two characters.
+    let text = text.replace("\r\n", "\n");
     let text = text.trim();
-    if text.chars().count() > LONGEST {
-        return Err(ApiError::field(format!("/{field}"), "too_long"));
+    let length = text.chars().count();
+    if length > most {
+        let fault = FieldError::too_long(format!("/{field}"), most, length);
+        return Err(ApiError::Form(vec![fault]));
     }
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }

@@ -195,7 +195,15 @@ pub(super) async fn set_up(
         Err(SetupRefused::Token) => "setup.refused_token",
         Err(SetupRefused::User) => "setup.refused_user",
         Err(SetupRefused::Password) => "setup.refused_password",
-        Err(SetupRefused::Done) => "setup.refused_done",
+        Err(SetupRefused::Done) => {
+            // The second press of the form that made the account.
+            let again = auth::sign_in(&shared, caller, &headers, user.clone(), form.password);
+            match again.await {
+                Ok(cookie) => return Ok(with_cookie(auth::see_other("/"), cookie)),
+                Err(ApiError::SignInRefused) => "setup.refused_done",
+                Err(error) => return Err(error),
+            }
+        }
     };
     let mut response = render(&SetupPage {
         site: site(&shared, &look),

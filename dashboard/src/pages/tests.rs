@@ -107,14 +107,34 @@ impl Person {
         format!("/work-orders/WO-{}", rest.split('"').next().unwrap())
     }
 
+    /// What a step's form says of the order as the page shows it: its status, and whose it is.
+    async fn shown(&self, order: &str) -> (String, String) {
+        let page = self.read(order, "en").await;
+        let field = |name: &str| {
+            let mark = format!("name=\"{name}\" value=\"");
+            piece(&page, &mark, "\"").to_owned()
+        };
+        (field("from"), field("of"))
+    }
+
+    /// Sends a step as the order's page has it.
+    async fn try_step(&self, order: &str, to: &str, fields: &[(&str, &str)]) -> Answer {
+        let (from, of) = self.shown(order).await;
+        let mut all = vec![("to", to), ("from", &*from), ("of", &*of)];
+        all.extend(fields);
+        self.post(&format!("{order}/move"), &all).await
+    }
+
     /// A step that must be allowed.
     async fn step(&self, order: &str, to: &str, fields: &[(&str, &str)]) {
-        let mut all = vec![("to", to)];
-        all.extend(fields);
-        let (status, location, page) = self.post(&format!("{order}/move"), &all).await;
+        let (status, location, page) = self.try_step(order, to, fields).await;
         assert_eq!(status, StatusCode::SEE_OTHER, "{to}: {page}");
         assert_eq!(location, order);
     }
+}
+
+fn location_of(order: &str) -> String {
+    format!("{order}?received=1")
 }
 
 fn is_chinese(letter: char) -> bool {
@@ -177,21 +197,19 @@ async fn what_people_write_comes_back_as_text() {
     let evil = "<img src=x onerror=alert(1)>\"'";
     let fields = [("title", evil), ("note", evil), ("priority", "2")];
     let (status, location, _) = person.post("/assets/A3/report", &fields).await;
-    assert_eq!(
-        (status, location.as_str()),
-        (StatusCode::SEE_OTHER, "/work-orders")
-    );
     let order = person.order().await;
+    assert_eq!(
+        (status, location),
+        (StatusCode::SEE_OTHER, format!("{order}?received=1"))
+    );
+    let page = person.read(&location_of(&order), "en").await;
+    let no = order.rsplit('/').next().unwrap();
+    assert!(page.contains(&format!("Its work order is {no};")));
     for path in ["/", "/work-orders", "/assets/A3", &order] {
         let page = person.read(path, "zh-CN").await;
         assert!(!page.contains("<img"), "{path}");
     }
-    let (_, _, page) = person
-        .post(
-            &format!("{order}/move"),
-            &[("to", "rejected"), ("note", evil)],
-        )
-        .await;
+    let (_, _, page) = person.try_step(&order, "rejected", &[("note", evil)]).await;
     assert!(!page.contains("<img"));
 }
 
@@ -203,19 +221,15 @@ async fn an_order_goes_from_birth_to_its_end_by_forms_alone() {
     for step in ["accepted", "on_site", "in_progress"] {
         person.step(&order, step, &[("note", "走到这一步")]).await;
     }
-    let half = [
-        ("to", "completed"),
-        ("cause", "轴承损坏"),
-        ("labor_minutes", "x"),
-    ];
-    let (status, _, page) = person.post(&format!("{order}/move"), &half).await;
+    let half = [("cause", "轴承损坏"), ("labor_minutes", "x")];
+    let (status, _, page) = person.try_step(&order, "completed", &half).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(
         page.contains(">轴承损坏</textarea>"),
         "what was written is kept"
     );
-    let half = [("to", "completed"), ("cause", "轴承损坏")];
-    let (status, _, page) = person.post(&format!("{order}/move"), &half).await;
+    let half = [("cause", "轴承损坏")];
+    let (status, _, page) = person.try_step(&order, "completed", &half).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(
         page.matches("aria-invalid=\"true\"").count(),
@@ -228,9 +242,7 @@ async fn an_order_goes_from_birth_to_its_end_by_forms_alone() {
         ("labor_minutes", "35"),
     ];
     person.step(&order, "completed", &done).await;
-    let (status, _, page) = person
-        .post(&format!("{order}/move"), &[("to", "verified")])
-        .await;
+    let (status, _, page) = person.try_step(&order, "verified", &[]).await;
     assert_eq!(status, StatusCode::CONFLICT, "the fault still stands");
     assert!(
         page.contains(&format!("hx-get=\"{order}\"")),
@@ -300,15 +312,13 @@ async fn parts_and_photos_are_added_and_taken_out_without_scripts() {
         assert_eq!(send(&two).await.0, StatusCode::SEE_OTHER);
     }
     let (status, _, page) = send(&[b"<svg/>", b"x"]).await;
-    assert_eq!(
-        status,
-        StatusCode::SEE_OTHER,
-        "this very form was carried out: {page}"
-    );
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{page}");
+    let third: [&[u8]; 1] = [b"\xff\xd8\xff another from the same form"];
+    assert_eq!(send(&third).await.0, StatusCode::SEE_OTHER);
     let page = person.read(&order, "zh-CN").await;
     assert_eq!(
         page.matches("<img src=\"/api/v1/work-orders/").count(),
-        2,
+        3,
         "each once"
     );
     assert_eq!(page.matches("<b>机械密封</b>").count(), 1);
@@ -320,7 +330,7 @@ async fn parts_and_photos_are_added_and_taken_out_without_scripts() {
         assert_eq!(status, StatusCode::SEE_OTHER, "{page}");
     }
     let page = person.read(&order, "zh-CN").await;
-    assert_eq!(page.matches("<img src=\"/api/v1/work-orders/").count(), 1);
+    assert_eq!(page.matches("<img src=\"/api/v1/work-orders/").count(), 2);
     assert!(page.contains("没有登记备件"));
 }
 
@@ -340,6 +350,136 @@ async fn a_form_sent_twice_is_carried_out_once() {
     }
     let page = person.read(&order, "zh-CN").await;
     assert_eq!(page.matches("已联系维保").count(), 1);
+    // The same form on another content is another comment, never a refusal.
+    let other = [fields[0], fields[1], ("comment", "乘客已救出")];
+    let (status, _, page) = person.post(&format!("{order}/comment"), &other).await;
+    assert_eq!(status, StatusCode::SEE_OTHER, "{page}");
+    let page = person.read(&order, "zh-CN").await;
+    assert_eq!(page.matches("乘客已救出").count(), 1);
+}
+
+#[tokio::test]
+async fn two_presses_at_the_same_time_are_one_and_both_are_answered() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    let order = person.order().await;
+    let fields = [
+        ("idempotency_key", "01890000-0000-7000-8000-000000000002"),
+        ("comment", "已联系维保"),
+    ];
+    let path = format!("{order}/comment");
+    let (one, two) = tokio::join!(person.post(&path, &fields), person.post(&path, &fields));
+    for (status, location, page) in [one, two] {
+        assert_eq!(
+            (status, &location),
+            (StatusCode::SEE_OTHER, &order),
+            "{page}"
+        );
+    }
+    let page = person.read(&order, "zh-CN").await;
+    assert_eq!(page.matches("已联系维保").count(), 1);
+}
+
+#[tokio::test]
+async fn a_step_for_an_older_state_is_refused_and_says_who_changed_it() {
+    let person = Person::new().await;
+    person.fixture.trip();
+    let order = person.order().await;
+    let (from, of) = person.shown(&order).await;
+    let old = [("to", "accepted"), ("from", &*from), ("of", &*of)];
+    let path = format!("{order}/move");
+    // A comment changes nothing of what was decided on.
+    person
+        .post(&format!("{order}/comment"), &[("comment", "路上")])
+        .await;
+    assert_eq!(person.post(&path, &old).await.0, StatusCode::SEE_OTHER);
+    let (status, _, page) = person.post(&path, &old).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED);
+    assert!(
+        page.contains("李值班于") && page.contains("改为“已接单”"),
+        "{page}"
+    );
+    // The button that came under the finger was another step, and one without a state is no step.
+    let (status, _, _) = person.post(&path, &[("to", "on_site")]).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED);
+    let mut request = person.request(Method::POST, &path, "en", &old);
+    request
+        .headers_mut()
+        .insert("hx-request", "true".parse().unwrap());
+    let (status, _, problem) = person.ask(request).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED);
+    let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();
+    assert_eq!(problem["current"]["status"], "accepted");
+    assert_eq!(problem["current"]["by"], USER);
+    let told = problem["detail"].as_str().unwrap();
+    assert!(
+        told.contains("李值班 moved the order from \"Assigned\" to \"Accepted\" at "),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_is_refused_with_the_figures_and_never_cut() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    let order = person.order().await;
+    let long = "长".repeat(2001);
+    for (path, name) in [
+        (format!("{order}/comment"), "comment"),
+        ("/assets/A3/report".into(), "title"),
+    ] {
+        let (status, _, problem) = {
+            let mut request = person.request(Method::POST, &path, "en", &[(name, &long)]);
+            request
+                .headers_mut()
+                .insert("hx-request", "true".parse().unwrap());
+            person.ask(request).await
+        };
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        assert!(problem.contains("characters, this has 2001"), "{problem}");
+    }
+    for path in PAGES {
+        assert!(
+            !person.read(path, "en").await.contains("maxlength"),
+            "{path}"
+        );
+    }
+    // A browser sends a line break as two characters; it is one.
+    let lines = "一\r\n".repeat(1000);
+    let (status, _, page) = person
+        .post(&format!("{order}/comment"), &[("comment", &lines)])
+        .await;
+    assert_eq!(status, StatusCode::SEE_OTHER, "{page}");
+}
+
+#[tokio::test]
+async fn what_turns_the_direction_of_writing_is_shown_and_turns_nothing() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    let order = person.order().await;
+    let comment = [("comment", "正常\u{202e}常异\u{2066}")];
+    person.post(&format!("{order}/comment"), &comment).await;
+    let page = person.read(&order, "zh-CN").await;
+    assert!(page.contains("正常[U+202E]常异[U+2066]"));
+    assert!(!page.contains('\u{202e}'));
+}
+
+#[tokio::test]
+async fn who_presses_set_up_twice_is_signed_in() {
+    let person = Person::new().await;
+    person.fixture.forget_accounts();
+    let fields = [
+        ("token", "fixture-setup"),
+        ("username", "zhang"),
+        ("password", "a long enough one"),
+    ];
+    for _ in 0..2 {
+        let (status, location, page) = person.post("/setup", &fields).await;
+        assert_eq!((status, &*location), (StatusCode::SEE_OTHER, "/"), "{page}");
+    }
+    let other = [fields[0], fields[1], ("password", "another long one")];
+    let (status, _, _) = person.post("/setup", &other).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]

@@ -251,7 +251,14 @@ async fn orders_refuse_what_the_table_refuses() {
         )
         .await;
     assert_eq!(skip.refusal(), code(409, "wo.transition_not_allowed"));
-    assert_eq!(skip.json()["current"], json!({ "status": "assigned" }));
+    let mut current = skip.json()["current"].take();
+    assert!(current["at"].take().is_string(), "since when it is so");
+    assert_eq!(
+        current,
+        json!({ "status": "assigned", "version": 1, "assignee": "zhao", "by": null, "at": null })
+    );
+    let told = skip.json()["detail"].to_string();
+    assert!(told.contains("The gateway assigned the order to"), "{told}");
     assert_eq!(
         web.post(&path, json!({ "to": "lost" })).await.faults(),
         [fault("/to", "unknown")]

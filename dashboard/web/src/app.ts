@@ -1,9 +1,14 @@
 // The script of every page: live values, ticking times, fragments, forms. The page also works without it.
 
 import { tick } from "./clock";
+import { listenForWriting, restore } from "./drafts";
 import { listen } from "./keys";
+import { listenForLength } from "./limits";
 import { listenForPhotos } from "./photos";
-import { refresh, start } from "./refresh";
+import { hold, listenForPresses } from "./press";
+import { overtake, refresh, start } from "./refresh";
+import { listenForCorrections } from "./refusals";
+import { listenForSending } from "./sending";
 import { connect, showLink } from "./stream";
 import { bind, last, onRow } from "./values";
 import { renew } from "./version";
@@ -18,9 +23,9 @@ declare global {
 function settle(): void {
   bind();
   tick();
+  restore();
   showLink();
   renew();
-  document.querySelector<HTMLElement>("[aria-invalid=true],[data-focus]")?.focus();
   wantTrend();
 }
 
@@ -39,7 +44,14 @@ function wantTrend(): void {
 }
 
 window.zhiban = { last, onRow };
+// Whoever pressed twice meant what was on the page before this one.
+hold(new Map());
+listenForPresses();
+listenForSending(refresh, overtake);
 start(settle);
+listenForLength();
+listenForCorrections();
+listenForWriting();
 settle();
 connect(refresh);
 listen();

@@ -13,10 +13,13 @@ export type Message =
   | { kind: "rows"; rows: Row[] }
   | { kind: "beat"; at: number }
   | { kind: "changed" }
+  | { kind: "here" }
   | { kind: "lost"; refused: boolean };
 
-/** Without a word for so long a stream is taken for dead; the server beats every 5 s. */
-export const SILENCE = 15_000;
+/** The server beats every 2 s. After so long without a word a beat is missed: nothing is known of now. */
+export const MISSED = 4000;
+/** Without a word for so long a stream is taken for dead, and opened anew. */
+export const SILENCE = 10_000;
 
 const EVENTS = ["hello", "p", "alarm", "wo", "hb", "reload"] as const;
 

@@ -1,6 +1,11 @@
 // Makes photos small before they are sent: a phone's picture is ten times what a repair record needs,
 // and the line in a plant room is bad. What cannot be drawn here is sent as it is.
 
+import { identity } from "./forms";
+import { say } from "./notices";
+import { busy } from "./press";
+import { word } from "./words";
+
 const LONGEST_SIDE = 1600;
 const LARGE = 400 * 1024;
 const QUALITY = 0.82;
@@ -16,12 +21,16 @@ export function listenForPhotos(): void {
 
 async function send(input: HTMLInputElement): Promise<void> {
   const chosen = [...(input.files ?? [])];
-  if (chosen.length === 0 || !input.form) return;
-  input.form.dataset["busy"] = "";
+  const { form } = input;
+  if (chosen.length === 0 || !form) return;
+  busy(form, true);
   const small = new DataTransfer();
   for (const photo of chosen) small.items.add(await shrunk(photo));
+  busy(form, false);
   input.files = small.files;
-  input.form.requestSubmit();
+  // Meanwhile the order may have ended, and its page has no such form any more.
+  if (form.isConnected) form.requestSubmit();
+  else say(identity(form), word("form.gone"));
 }
 
 async function shrunk(photo: File): Promise<File> {

@@ -1,8 +1,9 @@
 // The page's end of the live stream: through the worker that all tabs share, else a stream of its own.
-// The page is marked lost when nothing came for 15 seconds; nothing is then shown as if it were fresh.
+// From the first missed beat on the page says since when nothing is known; nothing is then shown as if it were fresh.
 
 import { now, siteTime, span, sync } from "./clock";
-import { type Message, open, SILENCE } from "./events";
+import { type Message, MISSED, open, SILENCE } from "./events";
+import { behindSince } from "./refresh";
 import { forget, take } from "./values";
 import { compare } from "./version";
 import { word } from "./words";
@@ -11,6 +12,13 @@ const sets = (document.body.dataset["sets"] ?? "overview").trim();
 let heard = Date.now();
 let up = false;
 let changed: () => void = () => {};
+
+/** How often the worker is asked whether it is there; it answers at once. */
+const ASK = 5000;
+/** So many questions without an answer, and the worker is gone; on a busy device one may answer late. */
+const UNANSWERED = 4;
+/** So many workers are tried before a tab listens for itself. */
+const WORKERS = 3;
 
 /** Opens the stream; `onChange` is called when alarms or orders may have changed. */
 export function connect(onChange: () => void): void {
@@ -22,18 +30,40 @@ export function connect(onChange: () => void): void {
 }
 
 /** Listens through the worker, which must know that this tab is there, and which one is looked at. */
-function share(worker: string): void {
-  const { port } = new SharedWorker(worker);
+function share(worker: string, turn = 1): void {
+  let unanswered = 0;
+  // One that died is not started again under its name.
+  const { port } = new SharedWorker(worker, `stream ${turn}`);
   const here = (front: boolean): void => port.postMessage({ sets, front });
   port.onmessage = (event: MessageEvent<Message>) => {
+    unanswered = 0;
     if (event.data.kind === "beat") here(false);
     receive(event.data);
   };
   port.start();
   here(!document.hidden);
-  addEventListener("pagehide", () => port.postMessage({ bye: true }));
-  addEventListener("pageshow", (event) => event.persisted && here(true));
-  document.addEventListener("visibilitychange", () => document.hidden || here(true));
+  const bye = (): void => port.postMessage({ bye: true });
+  const back = (event: PageTransitionEvent): void => void (event.persisted && here(true));
+  const look = (): void => void (document.hidden || here(true));
+  addEventListener("pagehide", bye);
+  addEventListener("pageshow", back);
+  document.addEventListener("visibilitychange", look);
+  const asking = setInterval(() => {
+    if (unanswered < UNANSWERED) {
+      unanswered += 1;
+      port.postMessage({ there: true });
+      return;
+    }
+    // It is gone, whatever the gateway does: another one is started, at last a stream of this tab's own.
+    clearInterval(asking);
+    removeEventListener("pagehide", bye);
+    removeEventListener("pageshow", back);
+    document.removeEventListener("visibilitychange", look);
+    port.close();
+    lose();
+    if (turn < WORKERS) share(worker, turn + 1);
+    else alone();
+  }, ASK);
 }
 
 /** A stream of this tab alone, open only while somebody can see it. */
@@ -84,28 +114,35 @@ function lose(): void {
   watch();
 }
 
+/** How long nothing is known: since the last word of the gateway, or since a change that is not shown yet. */
+function silence(): number {
+  const at = Date.now();
+  return at - Math.min(heard, behindSince() ?? at);
+}
+
 function watch(): void {
-  const silent = Date.now() - heard;
-  const state = silent > SILENCE ? "lost" : up ? "live" : "connecting";
+  const silent = silence();
+  const state = silent > MISSED ? "lost" : up ? "live" : "connecting";
   const root = document.documentElement;
-  if (root.dataset["link"] !== state) {
-    root.dataset["link"] = state;
-    const label = document.querySelector("[data-link-word]");
-    if (label) label.textContent = word(state === "live" ? "frame.live" : "frame.connecting");
+  if (root.dataset["link"] !== state) root.dataset["link"] = state;
+  put("[data-link-word]", word(`frame.${state === "lost" ? "no_link" : state}`));
+  const values = { age: span(silent), time: siteTime(now() - silent) };
+  for (const [selector, key] of [
+    ["[data-lost]", "frame.lost"],
+    ["[data-unknown]", "bar.unknown"],
+  ] as const) {
+    const element = document.querySelector<HTMLElement>(selector);
+    if (element) element.hidden = state !== "lost";
+    if (state === "lost") put(selector, word(key, values));
   }
-  const banner = document.querySelector<HTMLElement>("[data-lost]");
-  if (!banner) return;
-  banner.hidden = state !== "lost";
-  if (state === "lost") {
-    const text = word("frame.lost", { age: span(silent), time: siteTime(now() - silent) });
-    if (banner.textContent !== text) banner.textContent = text;
-  }
+}
+
+function put(selector: string, text: string): void {
+  const element = document.querySelector(selector);
+  if (element && element.textContent !== text) element.textContent = text;
 }
 
 /** Shows the state of the link again, after the page's frame was replaced. */
 export function showLink(): void {
-  const state = document.documentElement.dataset["link"];
-  const label = document.querySelector("[data-link-word]");
-  if (label) label.textContent = word(state === "live" ? "frame.live" : "frame.connecting");
   watch();
 }

@@ -118,7 +118,12 @@ export function format(element: HTMLElement, value: Row[1]): string {
     const found = (JSON.parse(codes) as Record<string, string>)[String(value)];
     if (found !== undefined) return found;
   }
-  return typeof value === "number" ? number(value, Number(element.dataset["d"] ?? 0)) : String(value);
+  return typeof value === "number" ? number(value, Number(element.dataset["d"] ?? 0)) : plain(String(value));
+}
+
+/** Marks that turn the direction of writing are shown, as the server shows them, and turn nothing. */
+function plain(text: string): string {
+  return text.replace(/[\u202A-\u202E\u2066-\u2069]/g, (mark) => `[U+${mark.charCodeAt(0).toString(16).toUpperCase()}]`);
 }
 
 /** Fixed decimals, commas from 10 000 on, no negative zero. */

@@ -1,6 +1,8 @@
 // A newer version of the pages is there after an update: a calm page takes it at once, another one says so.
 // It must never take away what somebody is writing, nor reload for ever.
 
+import { isWritten } from "./drafts";
+
 const mine = document.body.dataset["version"];
 let theirs = mine;
 
@@ -27,5 +29,5 @@ function tried(): string | null {
 
 function isCalm(): boolean {
   const writes = document.activeElement?.matches("input,textarea,select") === true;
-  return !writes && document.querySelector("#bar.calm") !== null && document.querySelector("form:is([data-dirty],[data-busy])") === null;
+  return !writes && document.querySelector("#bar.calm") !== null && !isWritten();
 }

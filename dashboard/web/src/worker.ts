@@ -101,9 +101,11 @@ function meet(port: MessagePort, sets: string, front: boolean): void {
 addEventListener("connect", (event) => {
   const port = (event as MessageEvent).ports[0];
   if (!port) return;
-  port.onmessage = (message: MessageEvent<{ sets?: string; front?: boolean; bye?: boolean }>) => {
-    const { sets, front, bye } = message.data;
-    if (bye) {
+  port.onmessage = (message: MessageEvent<{ sets?: string; front?: boolean; bye?: boolean; there?: boolean }>) => {
+    const { sets, front, bye, there } = message.data;
+    if (there) {
+      port.postMessage({ kind: "here" } satisfies Message);
+    } else if (bye) {
       tabs.delete(port);
       open();
     } else {

@@ -48,6 +48,8 @@ pub(super) struct OrderPage {
     others: Vec<MoveForm>,
     people: Vec<(String, String)>,
     problem: Option<String>,
+    /// Somebody just reported it, and is shown its number.
+    received: bool,
     events: Vec<EventLine>,
     comment_key: String,
 }
@@ -163,6 +165,7 @@ impl OrderPage {
             people: people
                 .map(|(user, _)| (user.clone(), visit.person(user)))
                 .collect(),
+            received: visit.look.here.ends_with("?received=1"),
             problem: rejected.map(|one| one.said(words)),
             events: events.iter().rev().map(|one| line(visit, one)).collect(),
             comment_key: uuid::Uuid::new_v4().to_string(),

@@ -3,7 +3,7 @@
 //! A form asks for what core's table needs, and for little else.
 
 use super::super::frame::Visit;
-use super::super::posts::{Once, written};
+use super::super::posts::{LONGEST, Once, written};
 use super::super::words::Words;
 use crate::error::ApiError;
 use serde::Deserialize;
@@ -21,7 +21,10 @@ pub(in crate::pages) struct MoveInput {
     #[serde(flatten)]
     pub(super) once: Once,
     pub(super) to: String,
-    version: String,
+    /// The status that the form was drawn for.
+    from: String,
+    /// Whose order it was then; empty for nobody's.
+    of: String,
     assignee: String,
     reason: String,
     problem: String,
@@ -50,8 +53,18 @@ impl Rejected {
 }
 
 impl MoveInput {
-    /// The command; refused when a field cannot be read.
-    pub(super) fn command(&self, no: &WorkOrderNumber, by: &str) -> Result<Command, ApiError> {
+    /// Whether the order still is what the form was drawn for.
+    pub(super) fn is_of(&self, order: &WorkOrder) -> bool {
+        self.from == order.status.code() && self.of == order.assignee.as_deref().unwrap_or_default()
+    }
+
+    /// The command, for this version of the order; refused when a field cannot be read.
+    pub(super) fn command(
+        &self,
+        no: &WorkOrderNumber,
+        by: &str,
+        order: Option<&WorkOrder>,
+    ) -> Result<Command, ApiError> {
         let to = S::from_code(&self.to).ok_or_else(|| ApiError::field("/to", "unknown"))?;
         let minutes = self.labor_minutes.trim();
         let labor_minutes = if minutes.is_empty() {
@@ -60,19 +73,19 @@ impl MoveInput {
             let read = minutes.parse().ok().filter(|n| *n <= MOST_MINUTES);
             Some(read.ok_or_else(|| ApiError::field("/labor_minutes", "out_of_range"))?)
         };
-        let version = self.version.trim();
+        let text = |text: &str, field: &str| written(text, field, LONGEST);
         Ok(Command::MoveWorkOrder(Box::new(MoveWorkOrder {
             no: no.clone(),
             to,
             by: by.to_owned(),
-            version: version.parse().ok(),
-            note: written(&self.note, "note")?,
-            reason: written(&self.reason, "reason")?,
-            assignee: written(&self.assignee, "assignee")?,
+            version: order.map(|order| order.version),
+            note: text(&self.note, "note")?,
+            reason: text(&self.reason, "reason")?,
+            assignee: text(&self.assignee, "assignee")?,
             repair: Repair {
-                problem: written(&self.problem, "problem")?,
-                cause: written(&self.cause, "cause")?,
-                remedy: written(&self.remedy, "remedy")?,
+                problem: text(&self.problem, "problem")?,
+                cause: text(&self.cause, "cause")?,
+                remedy: text(&self.remedy, "remedy")?,
                 labor_minutes,
             },
             recorded_at: None,
@@ -271,7 +284,7 @@ mod tests {
             ..MoveInput::default()
         };
         let no = "WO-20261123-018".parse().unwrap();
-        let error = input.command(&no, "li").unwrap_err();
+        let error = input.command(&no, "li", None).unwrap_err();
         assert_eq!(error.errors()[0].pointer, "/labor_minutes");
     }
 }

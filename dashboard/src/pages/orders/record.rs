@@ -3,7 +3,7 @@
 //! What is refused is said on the order's own page, and nothing else of the page is lost.
 
 use super::super::frame::Visit;
-use super::super::posts::Once;
+use super::super::posts::{Once, written};
 use super::super::show::When;
 use super::form::{MoveInput, Rejected};
 use super::{number, rejected_page};
@@ -19,8 +19,12 @@ use serde::Deserialize;
 use zhiban_core::WorkOrder;
 use zhiban_core::work_order::{NewPart, PhotoStage, Quantity, RecordEdit};
 
-/// The most characters of a part's name, its number, its unit.
-const LONGEST: (usize, usize, usize) = (200, 64, 16);
+/// The most characters of a part's name.
+pub(crate) const PART_NAME: usize = 200;
+/// The most characters of a part's number.
+pub(crate) const PART_SKU: usize = 64;
+/// The most characters of a part's unit.
+pub(crate) const PART_UNIT: usize = 16;
 /// The most photos sent at once.
 const AT_ONCE: usize = 8;
 
@@ -109,18 +113,18 @@ impl PartInput {
     fn read(&self) -> Result<NewPart, ApiError> {
         let text = |text: &str, field: &str, longest: usize| {
             let text = text.trim();
-            if text.chars().count() > longest || text.contains(char::is_control) {
-                return Err(ApiError::field(format!("/{field}"), "too_long"));
+            if text.contains(char::is_control) {
+                return Err(ApiError::field(format!("/{field}"), "control_character"));
             }
-            Ok((!text.is_empty()).then(|| text.to_owned()))
+            written(text, field, longest)
         };
-        let name = text(&self.name, "name", LONGEST.0)?;
+        let name = text(&self.name, "name", PART_NAME)?;
         let quantity: Result<Quantity, _> = self.quantity.trim().parse();
         Ok(NewPart {
             name: name.ok_or_else(|| ApiError::field("/name", "required"))?,
-            sku: text(&self.sku, "sku", LONGEST.1)?,
+            sku: text(&self.sku, "sku", PART_SKU)?,
             quantity: quantity.map_err(|_| ApiError::field("/quantity", "not_a_quantity"))?,
-            unit: text(&self.unit, "unit", LONGEST.2)?,
+            unit: text(&self.unit, "unit", PART_UNIT)?,
         })
     }
 }
@@ -189,6 +193,8 @@ pub(in crate::pages) async fn add_photos(
         let stage = PhotoStage::from_code(&sent.stage);
         let stage = stage.ok_or_else(|| ApiError::field("/stage", "unknown"))?;
         for (place, bytes) in sent.photos.into_iter().enumerate() {
+            // Another photo from the same form is another one.
+            let part = format!(".{place}.{}", service::photo_hash(&bytes));
             let upload = Upload {
                 no: order.clone(),
                 by: visit.me.user.clone(),
@@ -196,7 +202,6 @@ pub(in crate::pages) async fn add_photos(
                 bytes,
                 recorded_at: None,
             };
-            let part = format!(".{place}");
             let adding = service::add_photo(&visit.app, upload);
             sent.once.run(&visit, &part, adding).await?;
         }
@@ -252,7 +257,7 @@ async fn edit_record(
 async fn answer(visit: Visit, no: &str, done: Result<(), ApiError>) -> Result<Response, ApiError> {
     match done {
         Ok(()) => Ok(auth::see_other(&format!("/work-orders/{}", number(no)?))),
-        Err(ApiError::NotFound) => Err(ApiError::NotFound),
+        Err(error) if visit.fragment || error == ApiError::NotFound => Err(error),
         Err(error) => {
             let input = MoveInput::default();
             rejected_page(visit, no, Rejected { input, error }).await

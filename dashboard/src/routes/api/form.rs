@@ -26,8 +26,10 @@ impl Form {
             return None;
         }
         let strange = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-        if text.chars().count() > longest {
-            self.fault(name, "too_long");
+        let length = text.chars().count();
+        if length > longest {
+            let fault = FieldError::too_long(format!("/{name}"), longest, length);
+            self.errors.push(fault);
         } else if text.contains(strange) {
             self.fault(name, "control_character");
         } else {

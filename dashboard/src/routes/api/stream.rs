@@ -28,8 +28,10 @@ use utoipa::IntoParams;
 
 /// The most sets one stream carries.
 const MOST_SETS: usize = 16;
-/// How often a stream shows that it lives, and asks whether its reader may still read.
-const BEAT: Duration = Duration::from_secs(5);
+/// How often a stream shows that it lives: a page says from the first missed one on that nothing is known.
+const BEAT: Duration = Duration::from_secs(2);
+/// How often a stream asks whether its reader may still read; the end of a session is told at once.
+const ASK: Duration = Duration::from_secs(5);
 /// Between two events of alarms: four a second, however many alarms there are.
 const ALARM_PAUSE: Duration = Duration::from_millis(250);
 /// The most changes of alarms that wait for the next event; more is a flood, and lists are read anew.
@@ -94,6 +96,7 @@ struct Stream {
     endings: watch::Receiver<()>,
     tick: Interval,
     beat: Interval,
+    ask: Interval,
     /// Changes of alarms that wait for the pause to be over, each alarm's last one.
     news: Vec<AlarmNews>,
     /// When the next event of alarms may be said.
@@ -124,8 +127,10 @@ impl Stream {
         let periods = feeds.iter().map(|(_, feed)| feed.period());
         let mut tick = interval(periods.min().unwrap_or(BEAT));
         let mut beat = interval(BEAT);
+        let mut ask = interval(ASK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        ask.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stream = Self {
             frames: SelectAll::new(),
             recorded: shared.app.records_are_written(),
@@ -136,6 +141,7 @@ impl Stream {
             endings,
             tick,
             beat,
+            ask,
             news: Vec::new(),
             quiet_until: Instant::now(),
             waiting: VecDeque::from([hello.into()]),
@@ -184,12 +190,12 @@ impl Stream {
                         feed.advance(&self.shared.app.snapshot);
                     }
                 }
-                _ = self.beat.tick() => {
+                _ = self.ask.tick() => {
                     if !may_read(&self.shared.app, &self.headers).await {
                         return None;
                     }
-                    self.beat();
                 }
+                _ = self.beat.tick() => self.beat(),
             }
         }
     }

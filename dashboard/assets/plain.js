@@ -1,0 +1,2 @@
+/* Written by dashboard/web/build; change the sources there. Holds htmx and idiomorph (0BSD) and uPlot (MIT); see licences.txt. */
+"use strict";(()=>{document.addEventListener("submit",e=>{let t=e.target;if("busy"in t.dataset)return e.preventDefault();t.dataset.busy="";for(let r of t.querySelectorAll("button"))r.setAttribute("aria-busy","true");setTimeout(()=>o(t),1e4)});addEventListener("pageshow",()=>[...document.forms].forEach(o));function o(e){delete e.dataset.busy;for(let t of e.querySelectorAll("button"))t.removeAttribute("aria-busy")}})();

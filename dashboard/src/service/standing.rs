@@ -1,0 +1,180 @@
+//! Who brought about what stands now, and when: told with a refusal, so that of two who pressed at once
+//! the second one knows. Never guesses: what cannot be read is left out.
+
+use crate::error::Standing;
+use crate::ports::{App, OrderEventRow, OrderRow};
+use serde_json::json;
+use std::time::Duration;
+use zhiban_core::{AlarmId, Language, Snapshot, Text, Timestamp, WorkOrderNumber, WorkOrderStatus};
+
+/// How long a refusal waits for what caused it to be recorded.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Waits until the snapshot shows what the facility already decided by.
+async fn shown(app: &App, holds: impl Fn(&Snapshot) -> bool) {
+    let mut snapshots = app.snapshot.clone();
+    let seen = snapshots.wait_for(|snapshot| holds(snapshot));
+    // Where it does not come, what is told is only less.
+    drop(tokio::time::timeout(PATIENCE, seen).await);
+}
+
+/// Where an order stands, once it has this status.
+pub(super) async fn of_status(
+    app: &App,
+    no: &WorkOrderNumber,
+    status: WorkOrderStatus,
+    before: Text,
+) -> Standing {
+    let is = |snapshot: &Snapshot| {
+        let order = snapshot.work_orders.get(no);
+        order.is_none_or(|order| order.status == status)
+    };
+    shown(app, is).await;
+    let mut standing = of_order(app, no).await;
+    if let Some(told) = &standing.told {
+        let both = |language| format!("{} {}", before.get(language), told.get(language));
+        standing.told = Some(Text::new(both(Language::ZhCn), both(Language::En)));
+    }
+    standing
+}
+
+/// Where an order stands, once it has at least this version.
+pub(crate) async fn of_version(app: &App, no: &WorkOrderNumber, version: u32) -> Standing {
+    let is = |snapshot: &Snapshot| {
+        let order = snapshot.work_orders.get(no);
+        order.is_none_or(|order| order.version >= version)
+    };
+    shown(app, is).await;
+    of_order(app, no).await
+}
+
+/// Where an order stands, and who brought it there.
+pub(super) async fn of_order(app: &App, no: &WorkOrderNumber) -> Standing {
+    let Ok(Some((row, events))) = app.archive.work_order(no.clone()).await else {
+        return Standing::default();
+    };
+    let snapshot = app.snapshot.borrow().clone();
+    let order = snapshot.work_orders.get(no).unwrap_or(&row.order);
+    let mut current = json!({
+        "status": order.status.code(),
+        "version": order.version,
+        "assignee": order.assignee,
+    });
+    let moved = |event: &&OrderEventRow| {
+        matches!(event.change.as_str(), "created" | "moved" | "reopened")
+            && event.to == order.status.code()
+    };
+    let Some(last) = events.iter().rev().find(moved) else {
+        return Standing {
+            current: Some(current),
+            told: None,
+        };
+    };
+    if let Some(current) = current.as_object_mut() {
+        current.insert("by".to_owned(), json!(last.by));
+        current.insert("at".to_owned(), json!(last.at.to_string()));
+    }
+    Standing {
+        current: Some(current),
+        told: Some(told(app, &row, last).await),
+    }
+}
+
+async fn told(app: &App, row: &OrderRow, last: &OrderEventRow) -> Text {
+    let (zh, en) = match &last.by {
+        Some(by) => {
+            let name = name(app, by).await;
+            (name.clone(), name)
+        }
+        None => ("网关".to_owned(), "The gateway".to_owned()),
+    };
+    let at = clock(app, last.at);
+    let word = |code: &str, language| {
+        let status = WorkOrderStatus::from_code(code);
+        status.map_or_else(
+            || code.to_owned(),
+            |status| crate::pages::status(status, language),
+        )
+    };
+    if last.to == WorkOrderStatus::Assigned.code() {
+        let assignee = row.order.assignee.as_deref().unwrap_or_default();
+        let assignee = name(app, assignee).await;
+        return Text::new(
+            format!("{zh}于 {at} 已将工单派给{assignee}。"),
+            format!("{en} assigned the order to {assignee} at {at}."),
+        );
+    }
+    let (from_zh, to_zh) = (
+        word(&last.from, Language::ZhCn),
+        word(&last.to, Language::ZhCn),
+    );
+    let (from_en, to_en) = (word(&last.from, Language::En), word(&last.to, Language::En));
+    Text::new(
+        format!("{zh}于 {at} 已将工单从“{from_zh}”改为“{to_zh}”。"),
+        format!("{en} moved the order from \"{from_en}\" to \"{to_en}\" at {at}."),
+    )
+}
+
+/// An alarm that is open and acknowledged.
+pub(super) async fn of_acknowledged(app: &App, id: AlarmId, by: &str) -> Standing {
+    let is = |snapshot: &Snapshot| {
+        let alarm = snapshot.alarms.get(&id);
+        alarm.is_none_or(|alarm| alarm.acknowledged_at.is_some())
+    };
+    shown(app, is).await;
+    let alarm = app.snapshot.borrow().alarms.get(&id).cloned();
+    let at = alarm.and_then(|alarm| alarm.acknowledged_at);
+    acknowledged(app, by, at).await
+}
+
+/// An alarm that is over.
+pub(super) async fn of_over(app: &App, by: Option<&str>, at: Option<Timestamp>) -> Standing {
+    match by {
+        Some(by) => acknowledged(app, by, at).await,
+        None => Standing::default(),
+    }
+}
+
+async fn acknowledged(app: &App, by: &str, at: Option<Timestamp>) -> Standing {
+    let who = name(app, by).await;
+    let (zh, en) = match at.map(|at| clock(app, at)) {
+        Some(at) => (
+            format!("{who}于 {at} 已确认这条报警。"),
+            format!("{who} acknowledged this alarm at {at}."),
+        ),
+        None => (
+            format!("{who}已确认这条报警。"),
+            format!("{who} acknowledged this alarm."),
+        ),
+    };
+    let at = at.map(|at| at.to_string());
+    Standing {
+        current: Some(json!({ "acknowledged_by": by, "acknowledged_at": at })),
+        told: Some(Text::new(zh, en)),
+    }
+}
+
+async fn name(app: &App, user: &str) -> String {
+    let people = app.accounts.people().await.unwrap_or_default();
+    let known = people.into_iter().find(|one| one.user == user);
+    known
+        .map(|one| one.display_name)
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| user.to_owned())
+}
+
+/// The site's time of day, with the day when it is not today's.
+fn clock(app: &App, at: Timestamp) -> String {
+    let zone = app.snapshot.borrow().model.site.time_zone;
+    let (at, now) = (
+        at.to_utc().with_timezone(&zone),
+        (app.now)().to_utc().with_timezone(&zone),
+    );
+    let same_day = at.date_naive() == now.date_naive();
+    let form = if same_day {
+        "%H:%M:%S"
+    } else {
+        "%Y-%m-%d %H:%M:%S"
+    };
+    at.format(form).to_string()
+}
