@@ -2,8 +2,11 @@
 // It must never leave a process behind, nor wait for a time instead of a condition.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setInterval } from "node:timers/promises";
 
@@ -20,16 +23,25 @@ export async function until(what, holds) {
   }
 }
 
+/** The password of every person that a test makes. */
+const PASSWORD = "a quiet night on shift";
+
+function program() {
+  const named = process.env.ZHIBAN_BIN;
+  assert.ok(named, "ZHIBAN_BIN names the built program (tests/run sets it)");
+  return named;
+}
+
 /** A running demo. */
 export class Demo {
   #child;
+  #folder = mkdtempSync(join(tmpdir(), "zhiban-browser-"));
 
   /** Starts one, as a user does. */
   static async start() {
-    const program = process.env.ZHIBAN_BIN;
-    assert.ok(program, "ZHIBAN_BIN names the built program (tests/run sets it)");
     const demo = new Demo();
-    demo.#child = spawn(program, ["--log", "warn", "demo", "--json", "--listen", "127.0.0.1:0", "--speed", "5"], {
+    const place = ["--listen", "127.0.0.1:0", "--data-dir", demo.#folder];
+    demo.#child = spawn(program(), ["--log", "warn", "demo", "--json", "--speed", "5", ...place], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     for await (const line of createInterface({ input: demo.#child.stdout })) {
@@ -50,6 +62,23 @@ export class Demo {
     const over = once(this.#child, "exit");
     this.signal("SIGTERM");
     await over;
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Does something with an account, as an administrator does in the shell. */
+  account(action, name, ...options) {
+    const config = join(this.#folder, "accounts.toml");
+    const site = '[site]\ncode = "demo"\nname = { zh = "演示", en = "Demo" }\ntime_zone = "Asia/Shanghai"\n';
+    writeFileSync(config, `${site}[storage]\ndata_dir = ${JSON.stringify(this.#folder)}\n`);
+    const input = `${PASSWORD}\n`;
+    const done = spawnSync(program(), ["user", action, name, "--config", config, ...options], { input, encoding: "utf8" });
+    assert.equal(done.status, 0, done.stderr);
+  }
+
+  /** Another person with an account of their own. */
+  person(user, name) {
+    this.account("add", user, "--display-name", name);
+    return { user, name, password: PASSWORD };
   }
 
   /** Asks the API. */
@@ -84,8 +113,8 @@ export class Demo {
     });
   }
 
-  /** Signs in and is on the overview; `place` when it is not reached where it is. */
-  async sign_in(context, lang, place = this.said.dashboard) {
+  /** Signs in and is on the overview; `place` when it is not reached where it is, `who` when it is somebody else. */
+  async sign_in(context, lang, place = this.said.dashboard, who = this.said) {
     const page = await context.newPage();
     page.on("pageerror", (error) => assert.fail(`the page failed: ${error}`));
     page.on("console", (entry) => {
@@ -93,12 +122,17 @@ export class Demo {
       assert.ok(!/Content Security Policy/i.test(entry.text()), entry.text());
     });
     await page.goto(`${place}/?lang=${lang}`);
-    await page.fill("[name=username]", this.said.user);
-    await page.fill("[name=password]", this.said.password);
-    await page.click("button.pri");
-    await page.waitForSelector("#bar");
+    await enter(page, who);
     return page;
   }
+}
+
+/** Fills in the sign-in page and sends it, as people do who press every button twice. */
+export async function enter(page, who) {
+  await page.fill("[name=username]", who.user);
+  await page.fill("[name=password]", who.password);
+  await page.dblclick("button.pri");
+  await page.waitForSelector("#bar");
 }
 
 /** Waits until a page's live values come. */
