@@ -95,6 +95,21 @@ test("a refresh that is refused changes nothing and is made good", { skip: skip(
   await leave(context);
 });
 
+test("a change that is told but cannot be shown is said, though the stream lives", { skip: skip() }, async () => {
+  await quiet();
+  const context = await browser.newContext();
+  await own(context);
+  const page = await demo.sign_in(context, "en");
+  await live(page);
+  await context.route((url) => url.pathname === "/", (route) => (isRefresh(route.request()) ? route.fulfill({ status: 503, body: "" }) : route.continue()));
+  await demo.scenario("mains-loss", { asset: "A2" });
+  await page.locator("#bar [data-unknown]:not([hidden])").waitFor({ timeout: SOON });
+  await context.unrouteAll({ behavior: "ignoreErrors" });
+  await bar(page, "A2");
+  await live(page);
+  await leave(context);
+});
+
 test("what happens while a refresh is on its way is shown too", { skip: skip() }, async () => {
   await quiet();
   const context = await browser.newContext();
@@ -247,6 +262,8 @@ for (const [what, lang, words, asset] of [
     await page.locator("[data-lost]", { hasText: words }).waitFor({ timeout: SOON });
     assert.equal(await page.locator("html").getAttribute("data-link"), "lost");
     assert.match(await page.locator("main").evaluate((main) => getComputedStyle(main).filter), /grayscale/);
+    assert.match(await page.locator("#bar [data-unknown]").innerText(), /\d\d:\d\d:\d\d/, "the bar says since when nothing is known");
+    assert.equal(await page.locator("#bar .known").isVisible(), false, "nor does it say that nothing waits");
     await screenshot(page, `lost-${lang}`);
     if (hangs) demo.signal("SIGCONT");
     else await way.open();

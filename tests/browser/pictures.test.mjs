@@ -47,22 +47,68 @@ for (const [lang, theme] of [
   });
 }
 
-for (const lang of ["zh-CN", "en"]) {
-  test(`no page is wider than a phone, ${lang}`, { skip: skip() }, async () => {
-    const phone = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true });
+/** A report, a comment and an acknowledgement of one word of 400 letters, and one that turns the direction of writing. */
+async function longWords() {
+  const word = "X".repeat(400);
+  const turned = "\u202Edeppots si rac eht\u202C";
+  const body = (fields) => ({ method: "POST", body: JSON.stringify(fields) });
+  const { no } = await demo.api("/work-orders", body({ asset: "A5", title: word.slice(0, 200), note: word, priority: 2 }));
+  for (const comment of [word, turned]) await demo.api(`/work-orders/${no}/comments`, body({ comment }));
+  const alarm = await demo.alarm("A3");
+  await demo.api(`/alarms/${alarm.id}/comment`, body({ comment: word }));
+  return { no, id: alarm.id };
+}
+
+for (const [lang, width, height] of [
+  ["zh-CN", 390, 844],
+  ["en", 390, 844],
+  ["zh-CN", 320, 640],
+  ["en", 320, 640],
+]) {
+  test(`no page is wider than a phone of ${width}, however long the words, ${lang}`, { skip: skip() }, async () => {
+    const phone = await browser.newContext({ viewport: { width, height }, hasTouch: true });
     const page = await demo.sign_in(phone, lang);
     await demo.scenario("entrapment", { asset: "A3" });
-    const alarm = await demo.alarm("A3");
-    for (const path of ["/", "/alarms", `/alarms/${alarm.id}`, "/assets", "/assets/A3", "/assets/FP1", "/assets/BW1", "/work-orders"]) {
+    const { no, id } = await longWords();
+    const paths = ["/", "/alarms", `/alarms/${id}`, "/assets", "/assets/A3", "/assets/A5", "/assets/FP1", "/assets/BW1", "/work-orders", `/work-orders/${no}`];
+    for (const path of paths) {
       await page.goto(`${demo.said.dashboard}${path}`);
       await live(page);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-      const name = path === "/" ? "overview" : path.slice(1).replaceAll("/", "-");
-      await screenshot(page, `phone-${name}-${lang}`);
-      assert.ok(wide <= 390, `${path} is ${wide} px wide`);
+      const name = path === "/" ? "overview" : path.slice(1).replaceAll("/", "-").replace(no, "NO");
+      await screenshot(page, `phone-${width}-${name}-${lang}`);
+      assert.ok(wide <= width, `${path} is ${wide} px wide`);
     }
+    const history = await page.locator(".tl").innerText();
+    assert.match(history, /\[U\+202E\]deppots si rac eht\[U\+202C\]/);
     await page.goto(`${demo.said.dashboard}/?theme=dark`);
     await screenshot(page, `phone-overview-dark-${lang}`);
     await phone.close();
+  });
+}
+
+for (const lang of ["zh-CN", "en"]) {
+  test(`with alarms the overview is one screen, and its elevators one row, ${lang}`, { skip: skip() }, async () => {
+    for (const [scenario, asset] of [["entrapment", "A3"], ["door-fault", "A1"], ["mains-loss", "A2"], ["smoke"], ["pump-overload"], ["sump-high"]])
+      await demo.scenario(scenario, asset ? { asset } : {});
+    await until("more alarms than the list has room for", async () => (await demo.api("/alarms?state=open")).items.length >= 8);
+    await longWords();
+    for (const [width, height] of [[1920, 1080], [1366, 768]]) {
+      const desk = await browser.newContext({ viewport: { width, height } });
+      const page = await demo.sign_in(desk, lang);
+      await live(page);
+      await page.locator("#bar.un").waitFor({ timeout: SOON });
+      const [wide, high, rows] = await page.evaluate(() => [
+        document.documentElement.scrollWidth,
+        document.documentElement.scrollHeight,
+        new Set([...document.querySelectorAll(".lift")].map((lift) => lift.getBoundingClientRect().top)).size,
+      ]);
+      await screenshot(page, `overview-alarms-${width}-${lang}`);
+      assert.equal(wide, width);
+      assert.equal(rows, 1, "the elevators stand in one row");
+      if (height === 1080) assert.ok(high <= height, `the overview is ${high} px high`);
+      await desk.close();
+    }
+    await demo.scenario("all-clear");
   });
 }
