@@ -59,8 +59,11 @@ pub struct Options {
     pub retention: Duration,
     /// How long samples wait for InfluxDB before they are given up.
     pub backlog: Duration,
-    /// Bytes of samples in memory; when there are more, a segment is made before its hour is over.
+    /// Bytes of memory for samples; when they take more, a segment is made before its hour is over.
     pub memory: usize,
+    /// Bytes more that newer samples may take while a segment is written. What comes beyond is on
+    /// disk, and can be read again when the segment is written.
+    pub ahead: usize,
     /// Where samples go besides.
     pub influxdb: Option<influxdb::Options>,
 }
@@ -75,7 +78,8 @@ impl Options {
             heartbeat: Duration::from_secs(60),
             retention: Duration::from_secs(90 * 86_400),
             backlog: Duration::from_secs(7 * 86_400),
-            memory: 32 << 20,
+            memory: 12 << 20,
+            ahead: 4 << 20,
             influxdb: None,
         }
     }
@@ -187,6 +191,7 @@ pub async fn start(
         store: store.clone(),
         dictionary: dictionary.clone(),
         recent,
+        behind: None,
         health: health.clone(),
         sinks,
         unsettled: Some(changed),

@@ -3,7 +3,8 @@
 //! It also knows points that are no longer configured, so that what waits in the journal can still
 //! be delivered under the names it was acquired by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use zhiban_core::Model;
 use zhiban_core::model::PointKind;
 
@@ -11,13 +12,13 @@ use zhiban_core::model::PointKind;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Its key, `{asset}/{point}`.
-    pub(super) key: String,
+    pub(super) key: Arc<str>,
     /// What kind of value it has.
     pub(super) kind: PointKind,
     /// The class of its asset: the measurement.
-    pub(super) class: String,
+    pub(super) class: Arc<str>,
     /// The code of its asset's location.
-    pub(super) location: Option<String>,
+    pub(super) location: Option<Arc<str>>,
 }
 
 impl Entry {
@@ -30,7 +31,7 @@ impl Entry {
     pub(super) fn point(&self) -> &str {
         self.key
             .rsplit_once('/')
-            .map_or(&self.key, |(_, name)| name)
+            .map_or(&*self.key, |(_, name)| name)
     }
 }
 
@@ -38,7 +39,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
     entries: BTreeMap<u32, Entry>,
-    by_key: BTreeMap<String, u32>,
+    by_key: HashMap<Arc<str>, u32>,
     /// Those of the model, in its order.
     numbers: Vec<u32>,
 }
@@ -60,13 +61,23 @@ impl Dictionary {
     pub(super) fn new(known: BTreeMap<u32, Entry>, model: &Model) -> (Self, Vec<u32>) {
         let mut dictionary = Self::known(known);
         let mut changed = Vec::new();
+        // One copy of a text for all points that say it.
+        let mut texts: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut shared = |text: &str| match texts.get(text) {
+            Some(known) => known.clone(),
+            None => {
+                let text: Arc<str> = text.into();
+                texts.insert(text.clone());
+                text
+            }
+        };
         for point in &model.points {
             let asset = model.asset(point.asset);
             let entry = Entry {
-                key: point.key.to_string(),
+                key: point.key.clone(),
                 kind: point.kind,
-                class: asset.class.clone(),
-                location: asset.location.as_ref().map(|place| place.code.clone()),
+                class: shared(&asset.class),
+                location: asset.location.as_ref().map(|place| shared(&place.code)),
             };
             let next = dictionary
                 .entries
@@ -100,7 +111,7 @@ impl Dictionary {
     /// The numbers of the points of a name in a class of asset.
     pub(super) fn named(&self, class: &str, point: &str) -> impl Iterator<Item = u32> {
         let same =
-            move |(_, entry): &(&u32, &Entry)| entry.class == class && entry.point() == point;
+            move |(_, entry): &(&u32, &Entry)| *entry.class == *class && entry.point() == point;
         self.entries.iter().filter(same).map(|(number, _)| *number)
     }
 

@@ -4,7 +4,7 @@
 
 use super::CHUNKS;
 use super::chunk::Chunk;
-use super::recent::Lane;
+use super::recent::Lanes;
 use super::store::Db;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// The segment to make, up to a row of the journal; the same one again when the last try failed.
-    pub(super) fn begin(&mut self, lanes: Arc<Vec<Lane>>, seq: i64, now: i64) -> Segment {
+    pub(super) fn begin(&mut self, lanes: Arc<Lanes>, seq: i64, now: i64) -> Segment {
         let newest = &mut self.newest;
         let (t0, seq) = *self.current.get_or_insert_with(|| {
             *newest = now.max(*newest + 1);
@@ -92,7 +92,7 @@ impl State {
 pub(super) struct Segment {
     t0: i64,
     seq: i64,
-    lanes: Arc<Vec<Lane>>,
+    lanes: Arc<Lanes>,
 }
 
 impl Segment {
@@ -118,9 +118,10 @@ impl Segment {
     }
 }
 
-fn chunks(lanes: &[Lane], start: usize) -> Vec<Chunk> {
-    let some = (0_u32..).zip(lanes).skip(start).take(POINTS);
-    let chunk = |(point, lane): (u32, &Lane)| match lane.readings() {
+fn chunks(lanes: &Lanes, start: usize) -> Vec<Chunk> {
+    let end = lanes.len().min(start + POINTS);
+    let some = (start..end).filter_map(|point| u32::try_from(point).ok());
+    let chunk = |point: u32| match lanes.readings(point) {
         Ok(readings) => Chunk::new(point, readings),
         Err(error) => {
             tracing::error!(point, %error, "the readings of a point are lost");

@@ -218,10 +218,10 @@ impl Db {
         let rows = sqlx::query(query).fetch_all(&self.read).await?;
         let entry = |row: &sqlx::sqlite::SqliteRow| -> Result<(u32, Entry), sqlx::Error> {
             let entry = Entry {
-                key: row.try_get(1)?,
+                key: row.try_get::<&str, _>(1)?.into(),
                 kind: kind_of(row.try_get(2)?),
-                class: row.try_get(3)?,
-                location: row.try_get(4)?,
+                class: row.try_get::<&str, _>(3)?.into(),
+                location: row.try_get::<Option<&str>, _>(4)?.map(Arc::from),
             };
             Ok((row.try_get(0)?, entry))
         };
@@ -244,10 +244,10 @@ impl Db {
                 QueryBuilder::new("insert into point (id, key, kind, class, location) ");
             query.push_values(some, |mut row, (number, entry)| {
                 row.push_bind(*number)
-                    .push_bind(&entry.key)
+                    .push_bind(&*entry.key)
                     .push_bind(kind_code(entry.kind))
-                    .push_bind(&entry.class)
-                    .push_bind(&entry.location);
+                    .push_bind(&*entry.class)
+                    .push_bind(entry.location.as_deref());
             });
             query.push(
                 " on conflict (id) do update set kind = excluded.kind, class = excluded.class, \

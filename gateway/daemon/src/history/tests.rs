@@ -267,6 +267,37 @@ async fn segments_and_memory_are_one_series() {
 }
 
 #[tokio::test]
+async fn what_memory_has_no_room_for_is_read_back_from_the_journal() {
+    let mut bench = Bench::new();
+    // Nothing fits while a segment is written.
+    (bench.options.memory, bench.options.ahead) = (0, 0);
+    let from = wall() - 1_000_000;
+    let running = bench.start().await;
+    for part in 0..200 {
+        let seconds = part * 5..(part + 1) * 5;
+        assert!(running.store(ramp(from, seconds)).await);
+    }
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while running.values(from, from + 1_000_000).await != expected(from, 0..1000) {
+        assert!(tokio::time::Instant::now() < deadline, "not all came back");
+        tokio::task::yield_now().await;
+    }
+    let resident = running.embedded.recent.lock().unwrap().resident();
+    assert!(
+        resident < 1 << 20,
+        "{resident} bytes for a thousand samples"
+    );
+    running.stop().await;
+    let again = bench.start().await;
+    let all = expected(from, 0..1000);
+    while again.values(from, from + 1_000_000).await != all {
+        assert!(tokio::time::Instant::now() < deadline, "not all came back");
+        tokio::task::yield_now().await;
+    }
+    again.stop().await;
+}
+
+#[tokio::test]
 async fn a_series_is_bucketed_when_it_does_not_fit() {
     let bench = Bench::new();
     let from = wall() - 20_000_000;

@@ -38,8 +38,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// After the stop, how long the engine may still send.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The bytes of the journal read at once at the start.
-const READ: usize = 4 << 20;
+/// The bytes of the journal read back at once.
+const READ: usize = 1 << 20;
 
 /// What the task works with.
 pub(super) struct Writer {
@@ -48,6 +48,9 @@ pub(super) struct Writer {
     pub(super) dictionary: Arc<Dictionary>,
     pub(super) filter: Filter,
     pub(super) recent: Arc<Mutex<Recent>>,
+    /// The last row of the journal whose samples are in memory, while those of later rows are not:
+    /// memory was full, and the segment before was not on disk yet.
+    pub(super) behind: Option<i64>,
     pub(super) health: HistoryHealth,
     /// The cursors there must be.
     pub(super) sinks: &'static [&'static str],
@@ -138,19 +141,35 @@ impl Writer {
     /// Makes the samples that are in no segment readable again.
     async fn restore(&mut self) {
         let db = self.store.db();
-        if let Err(error) = self.try_restore(&db).await {
-            tracing::error!(%error, "the newest telemetry cannot be read back");
-            self.after_failure(&error, &db).await;
+        match db.cursor(CHUNKS).await {
+            Ok(seq) => {
+                self.behind = Some(seq);
+                self.go_on().await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the newest telemetry cannot be read back");
+                self.after_failure(&error, &db).await;
+            }
         }
     }
 
-    async fn try_restore(&mut self, db: &Db) -> Result<(), sqlx::Error> {
-        let mut seq = db.cursor(CHUNKS).await?;
-        loop {
+    /// Fills memory again with what is only in the journal, and makes the next segment of it.
+    async fn go_on(&mut self) {
+        let db = self.store.db();
+        if let Err(error) = self.catch_up(&db).await {
+            tracing::error!(%error, "telemetry cannot be read back from the journal");
+            self.after_failure(&error, &db).await;
+        }
+        if self.is_full() && !self.recent().is_leaving() {
+            self.begin_segment();
+        }
+    }
+
+    /// Reads rows of the journal whose samples are not in memory, as many as memory holds.
+    async fn catch_up(&mut self, db: &Db) -> Result<(), sqlx::Error> {
+        while let Some(seq) = self.behind.filter(|_| !self.is_full()) {
             let rows = db.rows_after(seq, READ).await?;
-            let Some(last) = rows.last().map(|row| row.seq) else {
-                return Ok(());
-            };
+            self.behind = rows.last().map(|row| row.seq);
             for row in &rows {
                 match Row::from_bytes(&row.body) {
                     Ok(Row::Samples(samples)) => self.remember(&samples, row.t),
@@ -161,14 +180,13 @@ impl Writer {
                     }
                 }
             }
-            seq = last;
-            if self.recent().bytes() > self.options.memory {
-                self.begin_segment(seq);
-                if let Some(done) = self.segments.join_next().await {
-                    self.segment_done(done).await;
-                }
-            }
         }
+        Ok(())
+    }
+
+    /// Whether memory holds as many samples as it may.
+    fn is_full(&self) -> bool {
+        self.recent().resident() > self.options.memory
     }
 
     fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
@@ -228,17 +246,28 @@ impl Writer {
         }
         let samples = std::mem::take(&mut self.waiting.samples);
         self.waiting.events.clear();
-        self.remember(&samples, now);
+        self.keep(&samples, &rows, now);
         metrics::counter!("zhiban_history_points_total", "what" => "stored")
             .increment(samples.len() as u64);
         for waiting in self.waiting.durable.drain(..) {
             // Whoever asked may have left; then nobody needs the answer.
             waiting.send(()).ok();
         }
-        let full = self.recent().bytes() > self.options.memory;
-        if self.segments.is_empty() && self.segment.is_due(now, full, Instant::now()) {
-            let seq = *self.seq.borrow();
-            self.begin_segment(seq);
+        if self.segments.is_empty() && self.segment.is_due(now, self.is_full(), Instant::now()) {
+            self.begin_segment();
+        }
+    }
+
+    /// Makes samples that are on disk readable, when there is room for them: a segment that cannot
+    /// be written must not make memory grow.
+    fn keep(&mut self, samples: &[Stored], rows: &[JournalRow], now: i64) {
+        let most = self.options.memory + self.options.ahead;
+        let over = self.recent().is_leaving() && self.recent().resident() > most;
+        if self.behind.is_none() && over {
+            self.behind = rows.first().map(|row| row.seq - 1);
+        }
+        if self.behind.is_none() {
+            self.remember(samples, now);
         }
     }
 
@@ -292,7 +321,8 @@ impl Writer {
     }
 
     /// Turns what is in memory into a segment, while this task goes on.
-    pub(super) fn begin_segment(&mut self, seq: i64) {
+    pub(super) fn begin_segment(&mut self) {
+        let seq = self.behind.unwrap_or(*self.seq.borrow());
         let lanes = self.recent().leave();
         let segment = self.segment.begin(lanes, seq, wall());
         self.segments.spawn(segment.write(self.store.db()));
@@ -307,6 +337,7 @@ impl Writer {
                 self.recent().left();
                 self.segment.done();
                 self.trim().await;
+                self.go_on().await;
             }
             Ok(Err(segment::Failed::Sql(error, db))) => {
                 self.segment.failed(Instant::now());
@@ -322,6 +353,9 @@ impl Writer {
 
     /// Deletes what nobody needs any more.
     async fn upkeep(&mut self) {
+        if self.behind.is_some() && !self.recent().is_leaving() {
+            self.go_on().await;
+        }
         let db = self.store.db();
         if let Err(error) = self.try_upkeep(&db).await {
             tracing::warn!(%error, "old telemetry cannot be deleted; tried again");

@@ -12,10 +12,10 @@ fn dictionary(entries: Vec<Entry>) -> Dictionary {
 
 fn entry(key: &str, kind: PointKind) -> Entry {
     Entry {
-        key: key.to_owned(),
+        key: key.into(),
         kind,
-        class: "pump_set".to_owned(),
-        location: Some("B2 plant".to_owned()),
+        class: "pump_set".into(),
+        location: Some("B2 plant".into()),
     }
 }
 
@@ -174,10 +174,10 @@ proptest! {
         // The parser does not take a name that begins with a quote; the server does.
         prop_assume!(!plain(&point).starts_with('"'));
         let entry = Entry {
-            key: format!("{asset}/{point}"),
+            key: format!("{asset}/{point}").into(),
             kind: PointKind::Text,
-            class: "lift".to_owned(),
-            location: Some(location.clone()),
+            class: "lift".into(),
+            location: Some(location.as_str().into()),
         };
         let dictionary = dictionary(vec![entry]);
         let words_sample = sample(1, 42, Value::Text(words.as_str().into()));
