@@ -290,7 +290,7 @@ fn trend(
     Some(TrendLink {
         key: point.key.to_string(),
         name: point.name.get(visit.words().0).to_owned(),
-        unit: point.unit.clone(),
+        unit: point.unit.to_string(),
         decimals: point.decimals,
         flag: point.kind == PointKind::Flag,
         words: yes_and_no(visit),

@@ -141,7 +141,7 @@ impl Reading {
             key: point.key.to_string(),
             point: point.point.to_string(),
             name: point.name.get(words.0).to_owned(),
-            unit: point.unit.clone(),
+            unit: point.unit.to_string(),
             kind: kind_code(point.kind),
             decimals: point.decimals,
             codes: if codes.is_empty() {

@@ -81,7 +81,7 @@ impl Point {
             key: point.key.to_string(),
             name: point.name.get(language).to_owned(),
             value: state.value.as_ref().map(value),
-            unit: Some(point.unit.clone()).filter(|unit| !unit.is_empty()),
+            unit: Some(point.unit.to_string()).filter(|unit| !unit.is_empty()),
             quality: state.quality.code(),
             reason: state.quality.reason().map(|reason| reason.code()),
             at: state.at.map(time),

@@ -113,7 +113,8 @@ pub struct Meaning {
     pub name: Text,
 }
 
-/// One point of one asset.
+/// One point of one asset. What its profile says of it is shared with every asset of that profile:
+/// a site may have tens of thousands of points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// The asset it belongs to.
@@ -123,15 +124,15 @@ pub struct Point {
     /// Its key in the whole site, `{asset}/{point}`.
     pub key: Arc<str>,
     /// The name people read.
-    pub name: Text,
+    pub name: Arc<Text>,
     /// What kind of value it has.
     pub kind: PointKind,
     /// The unit, empty when it has none.
-    pub unit: String,
+    pub unit: Arc<str>,
     /// Digits after the decimal point when shown.
     pub decimals: u8,
     /// The meanings of an enumeration's codes.
-    pub meanings: Vec<Meaning>,
+    pub meanings: Arc<[Meaning]>,
     /// The range shown as normal or possible, in the unit, when the profile gives one.
     pub range: Option<(f64, f64)>,
     /// A change smaller than this is not stored as a change; zero stores every change.
@@ -156,7 +157,6 @@ pub struct Model {
     /// Working rules of the site for its orders.
     pub policy: Policy,
     asset_by_code: BTreeMap<String, AssetId>,
-    point_by_key: BTreeMap<Arc<str>, PointId>,
 }
 
 /// One line of the rota: who takes the orders of a class of asset.
@@ -245,30 +245,33 @@ impl Model {
             rota,
             policy,
             asset_by_code: BTreeMap::new(),
-            point_by_key: BTreeMap::new(),
         };
+        let mut rows: BTreeMap<String, (Arc<Profile>, Vec<Point>)> = BTreeMap::new();
         for spec in specs {
-            model.add(spec)?;
+            let (profile, rows) = rows.entry(spec.profile.id.clone()).or_insert_with(|| {
+                let rows = spec.profile.model_points().collect();
+                (spec.profile.clone(), rows)
+            });
+            if !Arc::ptr_eq(profile, &spec.profile) {
+                (*profile, *rows) = (spec.profile.clone(), spec.profile.model_points().collect());
+            }
+            model.add(spec, rows)?;
         }
         Ok(model)
     }
 
-    fn add(&mut self, spec: AssetSpec) -> Result<(), ModelError> {
+    /// Adds an asset; `rows` are the points of its profile.
+    fn add(&mut self, spec: AssetSpec, rows: &[Point]) -> Result<(), ModelError> {
         let id = AssetId(small(self.assets.len()));
         if self.asset_by_code.insert(spec.code.clone(), id).is_some() {
             return Err(ModelError::DuplicateAsset(spec.code));
         }
         let first_point = small(self.points.len());
-        for row in spec.profile.model_points() {
-            let key: Arc<str> = format!("{}/{}", spec.code, row.point).into();
-            self.point_by_key
-                .insert(key.clone(), PointId(small(self.points.len())));
-            self.points.push(Point {
-                asset: id,
-                key,
-                ..row
-            });
-        }
+        self.points.extend(rows.iter().map(|row| Point {
+            asset: id,
+            key: format!("{}/{}", spec.code, row.point).into(),
+            ..row.clone()
+        }));
         let points = first_point..small(self.points.len());
         let first_rule = small(self.rules.len());
         for rule in &spec.rules {
@@ -326,7 +329,9 @@ impl Model {
 
     /// A point by its key, for example `A3/car_position`.
     pub fn point_by_key(&self, key: &str) -> Option<PointId> {
-        self.point_by_key.get(key).copied()
+        let (asset, name) = key.rsplit_once('/')?;
+        let asset = self.asset_by_code(asset)?;
+        self.point_of(&self.asset(asset).points, name)
     }
 
     /// A rule by its id and its asset's code.

@@ -12,6 +12,7 @@ use crate::text::Text;
 use crate::time::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One profile file, `config/profiles/<class>/<maker-model>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -491,11 +492,11 @@ impl Profile {
             asset: AssetId(0),
             point: row.point.as_str().into(),
             key: "".into(),
-            name: row.name.clone(),
+            name: Arc::new(row.name.clone()),
             kind: row.kind,
-            unit: row.unit.clone(),
+            unit: row.unit.as_str().into(),
             decimals: row.decimals,
-            meanings: known_meanings(row),
+            meanings: known_meanings(row).into(),
             range: row.range,
             deadband: row.deadband,
             period: self.period(row),
