@@ -137,31 +137,53 @@ async fn whole(tools: &Tools, window: Duration) -> Result<[Usage; 2]> {
 }
 
 async fn gateway(tools: &Tools, window: Duration) -> Result<[Usage; 2]> {
-    let folder = tempfile::tempdir()?;
-    let [modbus, mqtt, control] = [free_port()?, free_port()?, free_port()?];
-    let building = folder.path().join("building.toml");
-    let text = format!(
-        "modbus = \"127.0.0.1:{modbus}\"\nmqtt = \"127.0.0.1:{mqtt}\"\ncontrol = \"127.0.0.1:{control}\"\n"
-    );
-    std::fs::write(&building, text)?;
-    let mut command = Command::new(&tools.zhiban);
-    command
-        .args(["simulate", "--config"])
-        .arg(building)
-        .stdout(Stdio::null());
-    let log = folder.path().join("building.log");
-    let mut building = Program::start("zhiban simulate", &mut command, &log)?;
-    let listens = async || {
-        tokio::net::TcpStream::connect(("127.0.0.1", control))
-            .await
-            .is_ok()
-    };
-    building.until("it listens", PATIENCE, listens).await?;
-    let port = free_port()?;
-    let config = demo_config(tools, folder.path(), port, modbus, mqtt)?;
-    let zhiban = Zhiban::start(&tools.zhiban, &config, port).await?;
-    let control = format!("http://127.0.0.1:{control}");
-    measure(&zhiban.program, &zhiban.api, &control, window).await
+    let apart = Apart::start(tools).await?;
+    let control = format!("http://127.0.0.1:{}", apart.control);
+    measure(&apart.zhiban.program, &apart.zhiban.api, &control, window).await
+}
+
+/// The demo's gateway and its building, a process each.
+pub(crate) struct Apart {
+    /// The gateway.
+    pub(crate) zhiban: Zhiban,
+    control: u16,
+    _building: Program,
+    _folder: tempfile::TempDir,
+}
+
+impl Apart {
+    /// Starts both; returns when the gateway is ready.
+    pub(crate) async fn start(tools: &Tools) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let [modbus, mqtt, control] = [free_port()?, free_port()?, free_port()?];
+        let building = folder.path().join("building.toml");
+        let text = format!(
+            "modbus = \"127.0.0.1:{modbus}\"\nmqtt = \"127.0.0.1:{mqtt}\"\ncontrol = \"127.0.0.1:{control}\"\n"
+        );
+        std::fs::write(&building, text)?;
+        let mut command = Command::new(&tools.zhiban);
+        command
+            .args(["simulate", "--config"])
+            .arg(building)
+            .stdout(Stdio::null());
+        let log = folder.path().join("building.log");
+        let mut building = Program::start("zhiban simulate", &mut command, &log)?;
+        let listens = async || {
+            tokio::net::TcpStream::connect(("127.0.0.1", control))
+                .await
+                .is_ok()
+        };
+        building.until("it listens", PATIENCE, listens).await?;
+        let port = free_port()?;
+        let config = demo_config(tools, folder.path(), port, modbus, mqtt)?;
+        let zhiban = Zhiban::start(&tools.zhiban, &config, port).await?;
+        Ok(Self {
+            zhiban,
+            control,
+            _building: building,
+            _folder: folder,
+        })
+    }
 }
 
 /// The demo's own configuration, pointed at a building outside.

@@ -4,6 +4,7 @@
 
 mod footprint;
 mod lean;
+mod memory;
 mod peers;
 mod polling;
 mod process;
@@ -24,6 +25,8 @@ use polling::Work;
 struct Plan {
     quick: bool,
     only: Option<String>,
+    /// How long memory is watched.
+    minutes: u64,
 }
 
 impl Plan {
@@ -37,15 +40,22 @@ async fn main() -> Result<()> {
     let mut plan = Plan {
         quick: false,
         only: None,
+        minutes: 10,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => plan.quick = true,
             "--only" => plan.only = arguments.next(),
+            "--minutes" => {
+                let minutes = arguments.next().context("--minutes wants a number")?;
+                plan.minutes = minutes.parse().context("--minutes wants a number")?;
+            }
             // What `cargo bench` adds by itself.
             "--bench" => {}
-            _ => bail!("usage: tests/bench/run [--quick] [--only start|polling|tickets|demo]"),
+            _ => bail!(
+                "usage: tests/bench/run [--quick] [--only start|polling|tickets|demo|memory] [--minutes N]"
+            ),
         }
     }
     let tools = tools()?;
@@ -63,6 +73,10 @@ async fn main() -> Result<()> {
     }
     if plan.has("polling") {
         polled(&tools, plan.quick).await?;
+    }
+    // Minutes: only when asked for.
+    if plan.only.as_deref() == Some("memory") {
+        memory::run(&tools, plan.minutes).await?;
     }
     println!("The run took {} s.", began.elapsed().as_secs());
     Ok(())

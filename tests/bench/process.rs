@@ -229,8 +229,33 @@ fn tree(root: u32) -> BTreeSet<u32> {
 
 /// The resident memory of a process, in MiB.
 fn resident(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    number.unwrap_or(0.0) / 1024.0
+    Resident::of(process).map_or(0.0, |resident| resident.all)
+}
+
+/// The resident memory of one process, in MiB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resident {
+    /// All of it.
+    pub(crate) all: f64,
+    /// What is no page of a file: the heap, the stacks.
+    pub(crate) anonymous: f64,
+    /// The most that ever was.
+    pub(crate) highest: f64,
+}
+
+impl Resident {
+    /// Now; `None` when the process is over.
+    pub(crate) fn of(process: u32) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+            Some(kib / 1024.0)
+        };
+        Some(Self {
+            all: field("VmRSS:")?,
+            anonymous: field("RssAnon:")?,
+            highest: field("VmHWM:")?,
+        })
+    }
 }
