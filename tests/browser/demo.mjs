@@ -14,8 +14,8 @@ import { setInterval } from "node:timers/promises";
 export const SOON = 30_000;
 
 /** Asks until it holds. */
-export async function until(what, holds) {
-  const end = Date.now() + SOON;
+export async function until(what, holds, patience = SOON) {
+  const end = Date.now() + patience;
   for await (const _ of setInterval(100)) {
     const found = await holds();
     if (found) return found;
@@ -100,9 +100,13 @@ export class Demo {
     assert.equal(answer.status, 202);
   }
 
-  /** Waits until nothing is wrong. */
+  /** Waits until nothing is wrong; an alarm stands for up to two minutes after its cause, a latched one until it is acknowledged. */
   async calm() {
-    await until("a calm building", async () => (await this.api("/assets")).items.every((one) => one.state === "normal"));
+    const normal = async () => {
+      for (const one of (await this.api("/alarms?state=unacknowledged")).items) await this.api(`/alarms/${one.id}/ack`, { method: "POST", body: "{}" });
+      return (await this.api("/assets")).items.every((one) => one.state === "normal");
+    };
+    await until("a calm building", normal, 120_000 + SOON);
   }
 
   /** The open alarm of an asset, once there is one. */

@@ -72,12 +72,12 @@ for (const [path, list, phone, ways] of [
 
 test("a row says how it is now while its own link has the focus", { skip: skip() }, async () => {
   const one = await alarm();
-  const shown = await page("/");
-  const row = shown.locator(`#al-${one.id}.un`);
-  await row.locator("a").focus();
+  const shown = await page("/alarms");
+  const link = shown.locator(`#row-${one.id} .what a`);
+  await link.focus();
   await demo.api(`/alarms/${one.id}/ack`, { method: "POST", body: "{}" });
-  await shown.locator(`#al-${one.id}.ak`).waitFor({ timeout: SOON });
-  assert.ok(await shown.locator(`#al-${one.id} a`).evaluate((link) => link === document.activeElement), "the focus stays");
+  await shown.locator(`#row-${one.id}.ak`).waitFor({ timeout: SOON });
+  assert.ok(await link.evaluate((shown) => shown === document.activeElement), "the focus stays");
   await shown.context().close();
 });
 
@@ -95,19 +95,32 @@ test("a field that is written in is spared, and everything around it is brought 
   await shown.context().close();
 });
 
+test("an unfolded form stays unfolded while the page around it is brought up to date", { skip: skip() }, async () => {
+  const shown = await page("/assets/A3");
+  const fold = shown.locator("details:has(#report)");
+  await fold.locator("summary").click();
+  await fold.locator("summary").focus();
+  const before = await shown.locator(".alp .al li").count();
+  await demo.scenario("entrapment", { asset: "A3" });
+  await shown.waitForFunction((n) => document.querySelectorAll(".alp .al li").length > n, before, { timeout: SOON });
+  assert.ok(await fold.evaluate((details) => details.open));
+  await shown.context().close();
+  await acknowledge();
+});
+
 test("what is written for one alarm never goes to another that takes its place", { skip: skip() }, async () => {
   const one = await alarm();
   await acknowledge(one.id);
   const shown = await page("/");
   await shown.locator(`#bar-ack-${one.id} [name=comment]`).pressSequentially("a mechanic is on the ");
-  await demo.scenario("entrapment", { asset: "A3" });
-  await shown.locator("#bar.p1", { hasText: "A3" }).waitFor({ timeout: SOON });
+  await demo.scenario("smoke");
+  await shown.locator("#bar.p1", { hasText: "FP1" }).waitFor({ timeout: SOON });
   // Somebody who does not look goes on writing: no letter is a command, and nothing is acknowledged.
   await shown.keyboard.type("way already");
   await shown.keyboard.press("Enter");
   assert.equal(await shown.locator("#bar [name=comment]").inputValue(), "");
   assert.equal(new URL(shown.url()).pathname, "/");
-  assert.equal((await demo.api(`/alarms?state=unacknowledged`)).items.filter((other) => other.asset === "A3").length > 0, true);
+  assert.ok((await demo.api("/alarms?state=unacknowledged")).items.some((other) => other.asset === "FP1"));
   await shown.locator(".notice", { hasText: "a mechanic is on the" }).waitFor({ timeout: SOON });
   await screenshot(shown, "bar-changed-en");
   await shown.context().close();
