@@ -227,6 +227,7 @@ impl AlarmNews {
             "id": self.id.to_string(),
             "change": self.change.code(),
             "state": self.state.code(),
+            "signal": snapshot.signal(self.id).code(),
             "asset": alarm.map(|alarm| &model.asset(alarm.asset).code),
             "rule": alarm.map(|alarm| &model.rule(alarm.rule).rule.id),
             "priority": alarm.map(|alarm| alarm.priority.number()),
@@ -252,7 +253,7 @@ fn overview(model: &Model) -> Vec<PointId> {
 fn summary(snapshot: &Snapshot) -> Json {
     let (mut counts, mut unacked) = ([0_u32; 4], [0_u32; 4]);
     let mut top: Option<&Alarm> = None;
-    for alarm in snapshot.alarms.values() {
+    for alarm in snapshot.by_urgency() {
         let open = match alarm.state() {
             AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged => true,
             AlarmState::Acknowledged => false,
@@ -264,22 +265,26 @@ fn summary(snapshot: &Snapshot) -> Json {
         add(&mut counts, alarm.priority);
         if open {
             add(&mut unacked, alarm.priority);
-            // The worst; of equally bad ones the newest.
-            if top.is_none_or(|top| alarm.priority <= top.priority) {
-                top = Some(alarm);
-            }
+            top = top.or(Some(alarm));
         }
     }
     let top = top.map(|alarm| {
         let asset = snapshot.model.asset(alarm.asset);
+        let location = asset.location.as_ref().map(|place| &place.name);
         json!({
             "id": alarm.id.to_string(),
             "p": alarm.priority.number(),
             "title": snapshot.model.rule(alarm.rule).rule.title,
             "asset": asset.code,
             "name": asset.name,
-            "place": asset.location.as_ref().map(|place| &place.name),
+            "danger": snapshot.model.rule(alarm.rule).rule.danger().code(),
+            // Of the fault when it is known, else of the asset.
+            "place": alarm.place.as_ref().map(|place| &place.text).or(location),
+            "place_known_at": alarm.place.as_ref().and_then(|place| place.known_at).map(wire::time),
+            "place_fresh": alarm.place.as_ref().map(|place| place.fresh),
             "raised_at": wire::time(alarm.raised_at),
+            "returned_at": alarm.returned_at.map(wire::time),
+            "signal": snapshot.signal(alarm.id).code(),
         })
     });
     json!({ "rev": snapshot.sequence, "counts": counts, "unacked": unacked, "top": top })

@@ -10,6 +10,7 @@ mod orders;
 mod overview;
 mod picture;
 mod posts;
+mod said;
 mod show;
 mod sign_in;
 #[cfg(test)]

@@ -10,8 +10,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zhiban_core::alarm::AlarmChange;
 use zhiban_core::work_order::WorkOrderChange;
 use zhiban_core::{
-    AlarmId, AlarmState, Command, Language, Outcome, Priority, Refusal, Snapshot, Timestamp, Value,
-    WorkOrder, WorkOrderNumber, WorkOrderStatus,
+    AlarmId, AlarmState, Command, Language, Outcome, Place, Priority, Refusal, Snapshot, Timestamp,
+    Value, WorkOrder, WorkOrderNumber, WorkOrderStatus,
 };
 
 /// Everything the dashboard has.
@@ -207,6 +207,8 @@ pub struct AlarmRow {
     pub shelved_until: Option<Timestamp>,
     /// The order it belongs to.
     pub work_order: Option<WorkOrderNumber>,
+    /// Where the fault is, or was last known to be.
+    pub place: Option<Place>,
 }
 
 /// One entry of an alarm's life.
@@ -224,6 +226,8 @@ pub struct AlarmEventRow {
     pub to: String,
     /// What was written.
     pub note: Option<String>,
+    /// Where the fault was by then.
+    pub place: Option<Place>,
 }
 
 /// One entry of an order's life.
@@ -243,6 +247,8 @@ pub struct OrderEventRow {
     pub to: String,
     /// What was written.
     pub note: Option<String>,
+    /// Where the fault was by then.
+    pub place: Option<Place>,
 }
 
 /// An order from the archive, with its asset's code, whether or not the asset is still configured.

@@ -9,7 +9,7 @@ pub(crate) mod work_order;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use zhiban_core::{Timestamp, Value};
+use zhiban_core::{Language, Timestamp, Value};
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,6 +54,32 @@ pub(crate) struct Event {
     pub(crate) to: String,
     /// What was written with it.
     pub(crate) note: Option<String>,
+    /// Where the fault was by then; `null` when nothing said so.
+    pub(crate) place: Option<Place>,
+}
+
+/// Where a fault is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Place {
+    /// In words.
+    #[schema(example = "car at 7F")]
+    pub(crate) text: String,
+    /// When the values it was made of were acquired; `null` when it needs none.
+    #[schema(format = DateTime)]
+    pub(crate) known_at: Option<String>,
+    /// Whether those values were good then; else it is the last known place, and may not be so any more.
+    pub(crate) fresh: bool,
+}
+
+impl Place {
+    /// The place in the caller's language.
+    pub(crate) fn of(place: Option<&zhiban_core::Place>, language: Language) -> Option<Self> {
+        place.map(|place| Self {
+            text: place.text.get(language).to_owned(),
+            known_at: place.known_at.map(time),
+            fresh: place.fresh,
+        })
+    }
 }
 
 /// Part of the series of one point, in columns of equal length.

@@ -76,6 +76,8 @@ struct TrendLink {
     from: i64,
     to: i64,
     raised: i64,
+    /// When it was over, or `null` for the script.
+    ended: String,
 }
 
 /// One entry of an alarm's life.
@@ -297,6 +299,7 @@ fn trend(
         from: raised.millis() - BEFORE,
         to: end.min(visit.times.now.millis()),
         raised: raised.millis(),
+        ended: returned.map_or_else(|| "null".to_owned(), |at| at.millis().to_string()),
     })
 }
 
@@ -313,7 +316,13 @@ fn line(visit: &Visit, event: &AlarmEventRow) -> LifeLine {
         at: visit.times.when(event.at),
         by: by.map_or_else(|| words.t("alarms.gateway"), |by| visit.person(by)),
         what: words.code_or_same("alarm_change", &event.change),
-        note: event.note.clone().unwrap_or_default(),
+        note: event
+            .note
+            .clone()
+            .unwrap_or_else(|| match event.change.as_str() {
+                "raised" | "located" => visit.spot(event.place.as_ref()),
+                _ => String::new(),
+            }),
     }
 }
 

@@ -111,7 +111,7 @@ impl AssetRow {
             class: words.code_or_same("class", &subject.asset().class),
             state: view.state.code(),
             state_word: words.code("asset_state", view.state.code()),
-            symbol: subject.worst().map(|alarm| subject.symbol(alarm)),
+            symbol: subject.mark(),
             link: view.link.code(),
             link_word: words.code("link", view.link.code()),
             heard: view.heard_at.map(|at| visit.times.when(at)),
@@ -133,6 +133,8 @@ struct AssetPage {
     points: usize,
     good: usize,
     worst: Option<AlarmItem>,
+    /// The alarm of a fault that is over and that nobody has acknowledged.
+    waiting: Option<AlarmItem>,
     shaft: Option<Shaft>,
     panel: Option<Panel>,
     pumps: Option<Pumps>,
@@ -184,7 +186,7 @@ pub(super) async fn detail(
         .collect();
     let alarms = visit.open_alarms();
     let mine = alarms.iter().filter(|alarm| alarm.asset == id);
-    let window = Window::of(&visit, &query, subject.worst());
+    let window = Window::of(&visit, &query, subject.worst().or(subject.waiting()));
     let orders = visit.open_orders();
     let indicators = ["outlet_pressure", "level"];
     let setpoints = ["setpoint", ""];
@@ -199,6 +201,9 @@ pub(super) async fn detail(
         points: readings.len(),
         good: readings.iter().filter(|card| card.r.is_good()).count(),
         worst: subject.worst().map(|alarm| AlarmItem::live(&visit, alarm)),
+        waiting: subject
+            .waiting()
+            .map(|alarm| AlarmItem::live(&visit, alarm)),
         shaft: Shaft::new(&subject),
         panel: Panel::new(&subject),
         pumps: Pumps::new(&subject),
@@ -271,8 +276,8 @@ struct Window {
 }
 
 impl Window {
-    /// As asked; else from 20 minutes before the alarm that stands; else 8 hours.
-    fn of(visit: &Visit, query: &TrendQuery, worst: Option<&zhiban_core::Alarm>) -> Self {
+    /// As asked; else from 20 minutes before the alarm that is open; else 8 hours.
+    fn of(visit: &Visit, query: &TrendQuery, open: Option<&zhiban_core::Alarm>) -> Self {
         const HOUR: i64 = 3_600_000;
         let now = visit.times.now.millis();
         let asked = query
@@ -280,7 +285,7 @@ impl Window {
             .parse()
             .ok()
             .filter(|n| (1..=24 * 31).contains(n));
-        let standing = worst.map(|alarm| alarm.raised_at.millis() - HOUR / 3);
+        let standing = open.map(|alarm| alarm.raised_at.millis() - HOUR / 3);
         match (asked, standing) {
             (Some(hours), _) => Self {
                 hours,
@@ -317,15 +322,16 @@ fn chosen(trends: &[Reading], asked: &str, subject: &Subject<'_>) -> Option<Read
         .cloned()
 }
 
-/// Alarms of the asset as marks on its trend: time, priority, title.
+/// Alarms of the asset as marks on its trend: when it began and ended, priority, title.
 fn marks(visit: &Visit, id: zhiban_core::AssetId, from: i64) -> String {
     let alarms = visit.snapshot.alarms.values();
-    let marks: Vec<(i64, u8, &str)> = alarms
+    let marks: Vec<(i64, Option<i64>, u8, &str)> = alarms
         .filter(|alarm| alarm.asset == id && alarm.raised_at.millis() >= from)
         .map(|alarm| {
             let title = &visit.snapshot.model.rule(alarm.rule).rule.title;
             (
                 alarm.raised_at.millis(),
+                alarm.returned_at.map(zhiban_core::Timestamp::millis),
                 alarm.priority.number(),
                 title.get(visit.words().0),
             )

@@ -13,7 +13,7 @@ use axum::extract::FromRequestParts;
 use axum::http::{Uri, request::Parts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use zhiban_core::{Alarm, AlarmState, Asset, AssetId, Priority, Snapshot, WorkOrder};
+use zhiban_core::{Alarm, AlarmState, Asset, AssetId, Place, Priority, Snapshot, WorkOrder};
 
 /// Light, dark or as the system says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -192,30 +192,9 @@ impl Visit {
         )
     }
 
-    /// Open alarms, most urgent and unacknowledged first; shelved and suppressed last.
+    /// Open alarms, the one that must be looked at first at the top; what is put aside last.
     pub(crate) fn open_alarms(&self) -> Vec<&Alarm> {
-        let mut alarms: Vec<&Alarm> = self.snapshot.alarms.values().collect();
-        alarms.sort_by_key(|alarm| {
-            let rank = match alarm.state() {
-                AlarmState::Unacknowledged => 0,
-                AlarmState::ReturnedUnacknowledged => 1,
-                AlarmState::Acknowledged => 2,
-                AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService => 3,
-                AlarmState::Normal => 4,
-            };
-            let set_aside = rank > 2;
-            let unnamed = !self.names_order(alarm);
-            let key = (set_aside, rank == 2, alarm.priority, rank, unnamed);
-            (key, std::cmp::Reverse(alarm.raised_at))
-        });
-        alarms
-    }
-
-    /// Whether an alarm's order is named after it: the worst of the faults that belong together.
-    pub(crate) fn names_order(&self, alarm: &Alarm) -> bool {
-        let order = alarm.work_order.as_ref();
-        let order = order.and_then(|no| self.snapshot.work_orders.get(no));
-        order.is_some_and(|order| order.rule == Some(alarm.rule))
+        self.snapshot.by_urgency()
     }
 
     /// Open orders by time left, those without a limit last.
@@ -232,13 +211,32 @@ impl Visit {
         orders
     }
 
+    /// Where a fault is, in words: one that is not sure is the last known place, with its time.
+    pub(crate) fn spot(&self, place: Option<&Place>) -> String {
+        let Some(place) = place else {
+            return String::new();
+        };
+        let text = place.text.get(self.words().0);
+        match (place.fresh, place.known_at) {
+            (true, _) => text.to_owned(),
+            (false, known) => {
+                let at = known.map(|at| self.times.when(at).clock);
+                let at = at.unwrap_or_else(|| self.words().t("value.none"));
+                let values = [("place", text), ("time", at.as_str())];
+                self.words().with("place.last_known", &values)
+            }
+        }
+    }
+
     /// The frame around a page of one part of the site.
     pub(crate) fn frame(&self, part: &'static str) -> Frame {
         let alarms = self.open_alarms();
-        let standing = |alarm: &&&Alarm| {
+        let counted = |alarm: &&&Alarm| {
             matches!(
                 alarm.state(),
-                AlarmState::Unacknowledged | AlarmState::Acknowledged
+                AlarmState::Unacknowledged
+                    | AlarmState::Acknowledged
+                    | AlarmState::ReturnedUnacknowledged
             )
         };
         let waiting = |state: AlarmState| {
@@ -253,7 +251,7 @@ impl Visit {
                 let of_it = alarms.iter().filter(|alarm| alarm.priority == priority);
                 Count {
                     symbol: Symbol::new(self.words(), priority, false),
-                    n: of_it.filter(|alarm| standing(alarm)).count(),
+                    n: of_it.filter(|alarm| counted(alarm)).count(),
                 }
             })
             .collect();
@@ -303,7 +301,7 @@ impl Visit {
     }
 }
 
-/// How many alarms of a priority are active.
+/// How many alarms of a priority are open and not put aside.
 pub(crate) struct Count {
     pub(crate) symbol: Symbol,
     pub(crate) n: usize,
@@ -358,12 +356,6 @@ impl Frame {
 
     pub(crate) fn ago(&self, at: &When) -> String {
         self.look.words.with("span.ago", &[("age", &at.age)])
-    }
-
-    /// Since when, and for how long.
-    pub(crate) fn since(&self, at: &When) -> String {
-        let values = [("time", at.clock.as_str()), ("age", at.age.as_str())];
-        self.look.words.with("asset.since", &values)
     }
 }
 

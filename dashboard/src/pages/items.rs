@@ -3,6 +3,7 @@
 //! Names people, never user names, where a name is known.
 
 use super::frame::Visit;
+use super::said::Said;
 use super::show::{Symbol, When, value_with_unit};
 use crate::ports::{AlarmRow, OrderRow};
 use zhiban_core::{Alarm, AlarmState, WorkOrder, WorkOrderStatus};
@@ -11,15 +12,16 @@ use zhiban_core::{Alarm, AlarmState, WorkOrder, WorkOrderStatus};
 pub(crate) struct AlarmItem {
     pub(crate) id: String,
     pub(crate) symbol: Symbol,
-    pub(crate) state: &'static str,
-    pub(crate) state_word: String,
+    /// The fault now, the alarm's state, its time.
+    pub(crate) said: Said,
     pub(crate) title: String,
     pub(crate) asset: String,
     pub(crate) asset_name: String,
+    /// Where the fault is, as far as its values say.
+    pub(crate) spot: String,
+    /// Where the asset stands.
     pub(crate) place: String,
-    pub(crate) raised: When,
     pub(crate) value: String,
-    pub(crate) returned: Option<When>,
     pub(crate) acknowledged: Option<When>,
     pub(crate) acknowledged_by: String,
     pub(crate) comment: String,
@@ -27,8 +29,6 @@ pub(crate) struct AlarmItem {
     pub(crate) order: Option<OrderRef>,
     /// Whether it waits to be acknowledged.
     pub(crate) waits: bool,
-    /// How long it was active, when it is over.
-    pub(crate) lasted: String,
 }
 
 /// The order an alarm belongs to.
@@ -60,6 +60,7 @@ impl AlarmItem {
             comment: alarm.comment.clone(),
             shelved_until: alarm.shelved_until,
             work_order: alarm.work_order.clone(),
+            place: alarm.place.clone(),
         };
         Self::record(visit, &row)
     }
@@ -83,11 +84,7 @@ impl AlarmItem {
         // With several points the value alone would not say whose it is.
         let value = row.raised_value.as_ref().zip(point);
         let value = value.map(|(value, id)| value_with_unit(words, value, model.point(id)));
-        let lasted = row.returned_at.map(|end| {
-            visit
-                .times
-                .span(end.millis().abs_diff(row.raised_at.millis()))
-        });
+        let said = Said::new(visit, row.id, row.state, row.raised_at, row.returned_at);
         let order = row.work_order.as_ref().map(|no| {
             let order = visit.snapshot.work_orders.get(no);
             OrderRef {
@@ -104,16 +101,14 @@ impl AlarmItem {
         });
         Self {
             id: row.id.to_string(),
-            symbol: Symbol::new(words, row.priority, waits),
-            state: row.state.code(),
-            state_word: words.code("state", row.state.code()),
+            symbol: Symbol::new(words, row.priority, waits).hollow(!said.stands),
+            said,
             title: row.title.get(words.0).to_owned(),
             asset: row.asset.clone(),
             asset_name,
+            spot: visit.spot(row.place.as_ref()),
             place,
-            raised: visit.times.when(row.raised_at),
             value: value.unwrap_or_default(),
-            returned: row.returned_at.map(|at| visit.times.when(at)),
             acknowledged: row.acknowledged_at.map(|at| visit.times.when(at)),
             acknowledged_by: row
                 .acknowledged_by
@@ -123,7 +118,6 @@ impl AlarmItem {
             shelved_until: row.shelved_until.map(|at| visit.times.when(at)),
             order,
             waits,
-            lasted: lasted.unwrap_or_default(),
         }
     }
 }
@@ -135,6 +129,9 @@ pub(crate) struct OrderItem {
     pub(crate) title: String,
     pub(crate) asset: String,
     pub(crate) asset_name: String,
+    /// Where the fault is, as far as its values say.
+    pub(crate) spot: String,
+    /// Where the asset stands.
     pub(crate) place: String,
     /// The status as forms send it.
     pub(crate) status: &'static str,
@@ -200,6 +197,7 @@ impl OrderItem {
             title: order.title.get(words.0).to_owned(),
             asset: asset.0,
             asset_name: asset.1,
+            spot: visit.spot(order.place.as_ref()),
             place: asset.2,
             status: order.status.code(),
             assigned_to: order.assignee.clone().unwrap_or_default(),

@@ -68,6 +68,10 @@ pub(super) struct Tile {
     state: &'static str,
     state_word: String,
     symbol: Option<Symbol>,
+    /// Whether a fault stands, as far as is known.
+    marked: bool,
+    /// What is over and waits for a person, in words.
+    waiting: String,
     readings: Vec<Reading>,
 }
 
@@ -176,7 +180,7 @@ fn lift_line(visit: &Visit, lifts: &[Strip]) -> LiftLine {
     let words = visit.words();
     let count = |of: fn(&Strip) -> bool| lifts.iter().filter(|one| of(one)).count();
     let parts = [
-        ("overview.cars_alarm", count(|one| one.0.symbol.is_some())),
+        ("overview.cars_alarm", count(|one| !one.0.alarm.is_empty())),
         ("overview.cars_stale", count(|one| one.0.stale)),
     ];
     let others = parts.into_iter().filter(|(_, n)| *n > 0);
@@ -199,7 +203,9 @@ impl Tile {
         });
         Self {
             readings: readings.collect(),
-            symbol: subject.worst().map(|alarm| subject.symbol(alarm)),
+            symbol: subject.mark(),
+            marked: subject.worst().is_some(),
+            waiting: subject.waiting_words(),
             state,
             state_word: visit.words().code("asset_state", state),
             code,

@@ -9,8 +9,10 @@ pub(crate) mod panel;
 pub(crate) mod pumps;
 
 use super::frame::Visit;
+use super::items::AlarmItem;
 use super::show::{Reading, Symbol, quality_number};
 use std::collections::BTreeSet;
+use zhiban_core::alarm::Signal;
 use zhiban_core::alarm::rule::Condition;
 use zhiban_core::facility::AssetState;
 use zhiban_core::point::PointState;
@@ -191,31 +193,58 @@ impl<'a> Subject<'a> {
             .map_or(AssetState::Stale, |view| view.state)
     }
 
-    /// The alarm that marks the asset: active, the most urgent first.
+    /// The alarm that marks the asset: its fault stands, the most urgent first.
     pub(crate) fn worst(&self) -> Option<&'a Alarm> {
-        let alarms = self.visit.snapshot.alarms.values();
-        let mine = alarms.filter(|alarm| alarm.asset == self.id && is_marking(alarm));
-        mine.min_by_key(|alarm| {
-            let unnamed = !self.visit.names_order(alarm);
-            (alarm.priority, unnamed, alarm.raised_at)
-        })
+        self.first_of(is_marking)
     }
 
-    /// The alarm that marks one point of the asset.
+    /// The alarm of a fault that is over and that nobody has acknowledged, the most urgent first.
+    pub(crate) fn waiting(&self) -> Option<&'a Alarm> {
+        self.first_of(|alarm| alarm.state() == AlarmState::ReturnedUnacknowledged)
+    }
+
+    fn first_of(&self, of: impl Fn(&Alarm) -> bool) -> Option<&'a Alarm> {
+        let snapshot = &self.visit.snapshot;
+        let alarms = snapshot.alarms.values();
+        let mine = alarms.filter(|alarm| alarm.asset == self.id && of(alarm));
+        mine.min_by_key(|alarm| snapshot.urgency(alarm))
+    }
+
+    /// What stands beside the asset's code: the symbol of the fault that stands, else a hollow one
+    /// for what is over and waits.
+    pub(crate) fn mark(&self) -> Option<Symbol> {
+        let alarm = self.worst().or_else(|| self.waiting())?;
+        Some(self.symbol(alarm))
+    }
+
+    /// What waits for a person though its fault is over, in words: what it was, and how it is now.
+    pub(crate) fn waiting_words(&self) -> String {
+        let Some(alarm) = self.waiting().filter(|_| self.worst().is_none()) else {
+            return String::new();
+        };
+        let item = AlarmItem::live(self.visit, alarm);
+        format!("{} · {} · {}", item.title, item.said.now, item.said.state)
+    }
+
+    /// The alarm that marks one point of the asset, as long as its value does not say otherwise.
     pub(crate) fn worst_of(&self, name: &str) -> Option<&'a Alarm> {
-        let model = &self.visit.snapshot.model;
-        let alarms = self.visit.snapshot.alarms.values();
+        let snapshot = &self.visit.snapshot;
+        let model = &snapshot.model;
+        let alarms = snapshot.alarms.values();
         let mine = alarms.filter(|alarm| alarm.asset == self.id && is_marking(alarm));
+        let mine = mine.filter(|alarm| snapshot.signal(alarm.id) != Signal::Clearing);
         mine.filter(|alarm| {
             let condition = &model.rule(alarm.rule).rule.when;
             marked(condition).contains(&name)
         })
-        .min_by_key(|alarm| (alarm.priority, alarm.raised_at))
+        .min_by_key(|alarm| snapshot.urgency(alarm))
     }
 
     pub(crate) fn symbol(&self, alarm: &Alarm) -> Symbol {
-        let waits = matches!(alarm.state(), AlarmState::Unacknowledged);
-        Symbol::new(self.visit.words(), alarm.priority, waits)
+        let state = alarm.state();
+        let over = state == AlarmState::ReturnedUnacknowledged;
+        let waits = over || state == AlarmState::Unacknowledged;
+        Symbol::new(self.visit.words(), alarm.priority, waits).hollow(over)
     }
 }
 
@@ -238,7 +267,7 @@ fn marked(condition: &Condition) -> Vec<&str> {
     }
 }
 
-/// Whether an alarm marks its equipment: active, and not put aside.
+/// Whether an alarm marks its equipment: its fault stands, and it is not put aside.
 fn is_marking(alarm: &Alarm) -> bool {
     matches!(
         alarm.state(),

@@ -20,6 +20,8 @@ pub(crate) struct Symbol {
     pub(crate) p: u8,
     /// Whether the ring blinks.
     pub(crate) ring: bool,
+    /// Drawn without filling: the fault is over.
+    pub(crate) hollow: bool,
     /// The word for it.
     pub(crate) label: String,
 }
@@ -30,7 +32,17 @@ impl Symbol {
     pub(crate) fn new(words: Words, priority: Priority, ring: bool) -> Self {
         let p = priority.number();
         let label = words.t(&format!("priority.{p}"));
-        Self { p, ring, label }
+        Self {
+            p,
+            ring,
+            hollow: false,
+            label,
+        }
+    }
+
+    /// The symbol of a fault that is over, or not.
+    pub(crate) fn hollow(self, hollow: bool) -> Self {
+        Self { hollow, ..self }
     }
 }
 

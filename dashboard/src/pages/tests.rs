@@ -628,3 +628,88 @@ async fn language_and_theme_are_kept_and_the_address_stays() {
         "the switch keeps the address"
     );
 }
+
+#[tokio::test]
+async fn a_fault_that_is_over_is_no_fact_of_now() {
+    let person = Person::new().await;
+    let floor = |n| [("A3/floor", Value::Integer(n))];
+    person.fixture.set(&floor(4));
+    person.fixture.trap();
+    let page = person.read("/", "zh-CN").await;
+    assert!(page.contains("class=\"lift ab p1\""), "the car is marked");
+    assert!(page.contains("class=\"bar un p1\""), "so is the bar");
+    assert!(page.contains("信号仍在"), "what the machine says now");
+
+    person.fixture.calm();
+    let page = person.read("/", "zh-CN").await;
+    assert!(!page.contains("lift ab"), "the car runs empty");
+    assert!(page.contains("data-alarm=\"\""), "it is said what it does");
+    assert!(
+        page.contains("class=\"bar un p1 past\""),
+        "the bar is not red"
+    );
+    let bar = page.split_once("id=\"bar\"").unwrap().1;
+    let bar = bar.split_once("</section>").unwrap().0;
+    for said in ["信号已消失", "未确认", "持续 "] {
+        assert!(bar.contains(said), "{said}: {bar}");
+    }
+    assert!(!bar.contains("data-age"), "its time stands still: {bar}");
+    for path in ["/alarms", "/alarms/1", "/assets/A3", "/alarms?state=all"] {
+        let page = person.read(path, "zh-CN").await;
+        let main = page.split_once("<main").unwrap().1;
+        assert!(
+            main.contains("信号已消失") && main.contains("持续 "),
+            "{path}"
+        );
+        assert!(!main.contains("信号仍在"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_whose_data_are_old_is_not_known_now() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    person.fixture.link("A3", LinkState::Down);
+    for path in ["/", "/alarms/1", "/assets/A3"] {
+        let page = person.read(path, "en").await;
+        let bar = page.split_once("id=\"bar\"").unwrap().1;
+        let bar = bar.split_once("</section>").unwrap().0;
+        assert!(bar.contains("not known now"), "{path}: {bar}");
+        assert!(!bar.contains("still present"), "{path}: {bar}");
+    }
+    let page = person.read("/", "en").await;
+    assert!(page.contains("lift ab p1"), "bad data clear nothing");
+    let order = person.order().await;
+    let page = person.read(&order, "en").await;
+    assert!(page.contains("Whether the fault is still there is not known"));
+}
+
+#[tokio::test]
+async fn where_the_fault_is_stands_on_every_page() {
+    let person = Person::new().await;
+    let floor = |n| [("A3/floor", Value::Integer(n))];
+    person.fixture.set(&floor(7));
+    person.fixture.trap();
+    person.fixture.set(&floor(-2));
+    let order = person.order().await;
+    let pages = [
+        "/",
+        "/alarms",
+        "/alarms/1",
+        "/assets/A3",
+        "/work-orders",
+        &order,
+    ];
+    for path in pages {
+        let page = person.read(path, "en").await;
+        assert!(page.contains("car at B2"), "{path}");
+    }
+    for path in ["/alarms/1", &order] {
+        let life = person.read(path, "en").await;
+        assert!(life.contains("Place updated"), "{path}");
+    }
+    person.fixture.link("A3", LinkState::Down);
+    // Followed again after the pause, or at once: the page must not say that it is so now.
+    let page = person.read("/alarms/1", "en").await;
+    assert!(page.contains("not known now"));
+}

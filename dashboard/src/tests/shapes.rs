@@ -21,8 +21,8 @@ fn sorted(names: &'static str) -> Vec<&'static str> {
     names
 }
 
-const ORDER: &str = "no kind status priority asset title fault_family alarms assignee created_at due_at recovered_at closed_at";
-const ALARM: &str = "id rule asset priority state title raised_at returned_at acknowledged_at acknowledged_by work_order";
+const ORDER: &str = "no kind status priority asset title fault_family alarms assignee created_at due_at recovered_at closed_at place";
+const ALARM: &str = "id rule asset priority state title raised_at returned_at acknowledged_at acknowledged_by work_order signal danger place";
 
 #[tokio::test]
 async fn assets_and_points() {
@@ -114,12 +114,12 @@ async fn alarms_open_and_over() {
     let open = web.get("/api/v1/alarms?state=open").await.json();
     assert_eq!(open["items"].as_array().unwrap().len(), 2);
     assert_eq!(fields(&open["items"][0]), sorted(ALARM));
-    assert_eq!(open["items"][0]["title"], "Pump 2 fault");
+    assert_eq!(open["items"][1]["title"], "Pump 2 fault");
     let chinese = web
         .ask(Method::GET, "/api/v1/alarms?state=open&lang=zh", &[], None)
         .await
         .json();
-    assert_eq!(chinese["items"][0]["title"], "2 号泵故障");
+    assert_eq!(chinese["items"][1]["title"], "2 号泵故障");
     assert_eq!(open["items"][0]["state"], "unacknowledged");
     assert!(open["items"][0]["id"].is_string() && open["items"][0]["priority"].is_number());
     let mine = web.get("/api/v1/alarms?state=open&asset=A3").await.json();
@@ -171,8 +171,33 @@ async fn alarms_open_and_over() {
     assert_eq!(changes, ["raised", "acknowledged", "returned"]);
     assert_eq!(
         fields(&one["events"][0]),
-        sorted("at by change from to note")
+        sorted("at by change from to note place")
     );
+}
+
+#[tokio::test]
+async fn open_alarms_come_by_what_is_in_danger_with_their_places() {
+    let web = Web::new();
+    web.fixture.trap();
+    web.fixture.trip();
+    for (language, place) in [("en", "car at 4F"), ("zh", "轿厢在 4F")] {
+        let path = format!("/api/v1/alarms?state=open&lang={language}");
+        let open = web.ask(Method::GET, &path, &[], None).await.json();
+        // What must be looked at first, not what came last.
+        let first = &open["items"][0];
+        assert_eq!(first["rule"], "entrapment");
+        assert_eq!(
+            (&first["danger"], &first["signal"]),
+            (&json!("people"), &json!("present"))
+        );
+        assert_eq!(first["place"]["text"], place);
+        assert_eq!(first["place"]["fresh"], true);
+        assert_eq!(open["items"][1]["danger"], "machine");
+    }
+    web.fixture.calm();
+    let over = web.get("/api/v1/alarms?state=open").await.json();
+    assert_eq!(over["items"][0]["state"], "returned_unacknowledged");
+    assert_eq!(over["items"][0]["signal"], "gone");
 }
 
 #[tokio::test]
@@ -222,7 +247,7 @@ async fn an_order_goes_its_whole_way() {
     });
     assert_eq!(
         fields(&one["events"][0]),
-        sorted("at by change from to note")
+        sorted("at by change from to note place")
     );
     assert_eq!(
         fields(&one["repair"]),

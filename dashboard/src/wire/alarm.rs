@@ -1,10 +1,10 @@
 //! Alarms as the API shows them.
 
 use crate::ports::{AlarmEventRow, AlarmRow};
-use crate::wire::{Event, time};
+use crate::wire::{Event, Place, time};
 use serde::Serialize;
 use utoipa::ToSchema;
-use zhiban_core::{Alarm as Open, Language, Model};
+use zhiban_core::{Alarm as Open, Language, Snapshot};
 
 /// One occurrence of an alarm.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,6 +23,9 @@ pub(crate) struct Alarm {
     /// `normal`, `unacknowledged`, `acknowledged`, `returned_unacknowledged`, `shelved`,
     /// `suppressed` or `out_of_service`.
     pub(crate) state: &'static str,
+    /// What the machine says of the fault now, whatever the alarm's state: `present`, `clearing` (gone,
+    /// and not for long enough yet), `gone`, or `unknown` because the data are old or bad.
+    pub(crate) signal: &'static str,
     /// What happened.
     pub(crate) title: String,
     /// When.
@@ -38,11 +41,17 @@ pub(crate) struct Alarm {
     pub(crate) acknowledged_by: Option<String>,
     /// The number of the order it belongs to.
     pub(crate) work_order: Option<String>,
+    /// What it endangers: `people`, `fire`, `gas`, `water`, `power` or `machine`; `null` when its rule
+    /// is not configured any more.
+    pub(crate) danger: Option<&'static str>,
+    /// Where the fault is, or was last known to be; `null` when nothing says more than the asset.
+    pub(crate) place: Option<Place>,
 }
 
 impl Alarm {
     /// An open alarm of the snapshot.
-    pub(crate) fn open(model: &Model, alarm: &Open, language: Language) -> Self {
+    pub(crate) fn open(snapshot: &Snapshot, alarm: &Open, language: Language) -> Self {
+        let model = &snapshot.model;
         let rule = &model.rule(alarm.rule).rule;
         Self {
             id: alarm.id.to_string(),
@@ -50,29 +59,37 @@ impl Alarm {
             asset: model.asset(alarm.asset).code.clone(),
             priority: alarm.priority.number(),
             state: alarm.state().code(),
+            signal: snapshot.signal(alarm.id).code(),
             title: rule.title.get(language).to_owned(),
             raised_at: time(alarm.raised_at),
             returned_at: alarm.returned_at.map(time),
             acknowledged_at: alarm.acknowledged_at.map(time),
             acknowledged_by: alarm.acknowledged_by.clone(),
             work_order: alarm.work_order.as_ref().map(ToString::to_string),
+            danger: Some(rule.danger().code()),
+            place: Place::of(alarm.place.as_ref(), language),
         }
     }
 
     /// An alarm of the archive.
-    pub(crate) fn row(row: &AlarmRow, language: Language) -> Self {
+    pub(crate) fn row(snapshot: &Snapshot, row: &AlarmRow, language: Language) -> Self {
+        let asset = snapshot.model.asset_by_code(&row.asset);
+        let rule = asset.and_then(|asset| snapshot.model.rule_by_name(asset, &row.rule));
         Self {
             id: row.id.to_string(),
             rule: row.rule.clone(),
             asset: row.asset.clone(),
             priority: row.priority.number(),
             state: row.state.code(),
+            signal: snapshot.signal(row.id).code(),
             title: row.title.get(language).to_owned(),
             raised_at: time(row.raised_at),
             returned_at: row.returned_at.map(time),
             acknowledged_at: row.acknowledged_at.map(time),
             acknowledged_by: row.acknowledged_by.clone(),
             work_order: row.work_order.as_ref().map(ToString::to_string),
+            danger: rule.map(|rule| snapshot.model.rule(rule).rule.danger().code()),
+            place: Place::of(row.place.as_ref(), language),
         }
     }
 }
@@ -101,28 +118,33 @@ pub(crate) struct AlarmDetail {
 impl AlarmDetail {
     /// An alarm of the archive and its life.
     pub(crate) fn of(
-        model: &Model,
+        snapshot: &Snapshot,
         row: &AlarmRow,
         events: Vec<AlarmEventRow>,
         language: Language,
     ) -> Self {
+        let model = &snapshot.model;
         let asset = model.asset_by_code(&row.asset);
         let rule = asset.and_then(|asset| model.rule_by_name(asset, &row.rule));
         let rule = rule.map(|rule| &model.rule(rule).rule);
         Self {
-            alarm: Alarm::row(row, language),
+            alarm: Alarm::row(snapshot, row, language),
             comment: row.comment.clone(),
             shelved_until: row.shelved_until.map(time),
             cause: rule.map(|rule| rule.cause.get(language).to_owned()),
             consequence: rule.map(|rule| rule.consequence.get(language).to_owned()),
             action: rule.map(|rule| rule.action.get(language).to_owned()),
-            events: events.into_iter().map(Event::from).collect(),
+            events: events
+                .into_iter()
+                .map(|row| Event::alarm(row, language))
+                .collect(),
         }
     }
 }
 
-impl From<AlarmEventRow> for Event {
-    fn from(row: AlarmEventRow) -> Self {
+impl Event {
+    /// One entry of an alarm's life.
+    fn alarm(row: AlarmEventRow, language: Language) -> Self {
         Self {
             at: time(row.at),
             by: row.by,
@@ -130,6 +152,7 @@ impl From<AlarmEventRow> for Event {
             from: row.from,
             to: row.to,
             note: row.note,
+            place: Place::of(row.place.as_ref(), language),
         }
     }
 }

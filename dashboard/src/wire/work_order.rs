@@ -1,7 +1,7 @@
 //! Work orders as the API shows them.
 
 use crate::ports::{OrderEventRow, OrderRow};
-use crate::wire::{Event, time};
+use crate::wire::{Event, Place, time};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zhiban_core::work_order::{self, Move};
@@ -43,6 +43,8 @@ pub(crate) struct WorkOrder {
     /// When it ended.
     #[schema(format = DateTime)]
     pub(crate) closed_at: Option<String>,
+    /// Where the fault is, or was last known to be; `null` when nothing says more than the asset.
+    pub(crate) place: Option<Place>,
 }
 
 impl WorkOrder {
@@ -63,6 +65,7 @@ impl WorkOrder {
             due_at: order.due_at.map(time),
             recovered_at: order.recovered_at.map(time),
             closed_at: order.closed_at.map(time),
+            place: Place::of(order.place.as_ref(), language),
         }
     }
 }
@@ -202,13 +205,17 @@ impl WorkOrderDetail {
             repair: Repair::from(&row.order.repair),
             parts: row.order.parts.iter().map(Part::from).collect(),
             photos: photos(&row.order),
-            events: events.map(|events| events.into_iter().map(Event::from).collect()),
+            events: events.map(|events| {
+                let events = events.into_iter();
+                events.map(|row| Event::order(row, language)).collect()
+            }),
         }
     }
 }
 
-impl From<OrderEventRow> for Event {
-    fn from(row: OrderEventRow) -> Self {
+impl Event {
+    /// One entry of an order's life.
+    fn order(row: OrderEventRow, language: Language) -> Self {
         Self {
             at: time(row.at),
             by: row.by,
@@ -216,6 +223,7 @@ impl From<OrderEventRow> for Event {
             from: row.from,
             to: row.to,
             note: row.note,
+            place: Place::of(row.place.as_ref(), language),
         }
     }
 }

@@ -8,7 +8,8 @@ import { number } from "./values";
 import { word } from "./words";
 
 type Series = { t: (number | string)[]; min: (number | null)[]; max: (number | null)[]; last: (number | null)[]; step_ms: number };
-type Mark = [number, number, string];
+/** When it began, when it ended, its priority, its title. */
+type Mark = [number, number | null, number, string];
 
 const HEIGHT = 260;
 const zone = document.body.dataset["zone"] ?? "UTC";
@@ -138,15 +139,21 @@ function axisTime(seconds: number, splits: number[]): string {
   return new Intl.DateTimeFormat(range > 2 * 86400 ? "en-CA" : "en-GB", { ...parts, timeZone: zone }).format(seconds * 1000);
 }
 
-/** Alarms as lines with their priority's shape. */
+/** Alarms as lines with their priority's shape; a foot under the curve shows how long the fault was there. */
 function marks(plot: uPlot, list: Mark[]): void {
   const pen = plot.ctx;
   const dot = devicePixelRatio;
   const { left, top, width, height } = plot.bbox;
   let before = -Infinity;
   let lane = 0;
-  for (const [at, priority, title] of list) {
+  for (const [at, end, priority, title] of list) {
     const x = plot.valToPos(at / 1000, "x", true);
+    const over = plot.valToPos((end ?? now()) / 1000, "x", true);
+    const [from, to] = [Math.max(left, x), Math.min(left + width, over)];
+    if (to > from) {
+      pen.fillStyle = priority < 3 ? css(`--p${priority}`) : css("--ink2");
+      pen.fillRect(from, top + height - 4 * dot, to - from, 4 * dot);
+    }
     if (x < left || x > left + width) continue;
     lane = x - before < width * 0.2 ? lane + 1 : 0;
     before = x;

@@ -44,12 +44,21 @@ export function bind(): void {
   draw();
 }
 
-/** Takes new rows; they are drawn with the next frame. Says whether something fell silent or speaks again. */
+/** Whether what is shown of a point is marked by an alarm. */
+function marked(key: string): boolean {
+  return (index.get(key) ?? []).some((element) => element.closest(".ab") !== null);
+}
+
+/**
+ * Takes new rows; they are drawn with the next frame. Says whether the page must be asked for again: something
+ * fell silent or speaks again, or a state that an alarm marks is another now, so that the mark may not be true any more.
+ */
 export function take(rows: Row[]): boolean {
   let turned = false;
   for (const row of rows) {
     const before = known.get(row[0]);
     turned ||= before !== undefined && (before[2] === STALE) !== (row[2] === STALE);
+    turned ||= before !== undefined && typeof row[1] !== "number" && before[1] !== row[1] && marked(row[0]);
     known.set(row[0], row);
     waiting.set(row[0], row);
     for (const listener of listeners) listener(row);

@@ -6,6 +6,7 @@
 pub mod rule;
 
 use crate::model::{AssetId, RuleId};
+use crate::place::Place;
 use crate::point::Value;
 use crate::time::Timestamp;
 use crate::work_order::WorkOrderNumber;
@@ -140,6 +141,55 @@ impl AlarmState {
     }
 }
 
+/// What the machine says of a fault now. This, the alarm's state and its time are three things: an
+/// alarm that waits for a person says nothing of now, and one whose data are old does not either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Signal {
+    /// The fault is there.
+    Present,
+    /// It is gone, and not for long enough yet to count as gone.
+    Clearing,
+    /// It is gone.
+    Gone,
+    /// The data are old or bad: nobody knows.
+    Unknown,
+}
+
+impl Signal {
+    /// Every signal.
+    pub const ALL: [Signal; 4] = [
+        Signal::Present,
+        Signal::Clearing,
+        Signal::Gone,
+        Signal::Unknown,
+    ];
+
+    /// The stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Signal::Present => "present",
+            Signal::Clearing => "clearing",
+            Signal::Gone => "gone",
+            Signal::Unknown => "unknown",
+        }
+    }
+
+    /// The signal of a stable name.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Signal::ALL.into_iter().find(|signal| signal.code() == code)
+    }
+
+    /// What a verdict says of an alarm whose condition holds, delays passed, or does not.
+    pub(crate) fn of(verdict: Option<bool>, active: bool) -> Self {
+        match (verdict, active) {
+            (None, _) => Signal::Unknown,
+            (Some(true), _) => Signal::Present,
+            (Some(false), true) => Signal::Clearing,
+            (Some(false), false) => Signal::Gone,
+        }
+    }
+}
+
 /// One occurrence of an alarm: the facts, each kept on its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alarm {
@@ -153,12 +203,14 @@ pub struct Alarm {
     pub priority: Priority,
     /// Whether the condition holds, delays passed.
     pub active: bool,
-    /// Whether the condition is gone but the alarm waits, latched, for a person.
+    /// Whether the condition is gone and the rule keeps the alarm until a person has seen it.
     pub latched: bool,
     /// When it became active.
     pub raised_at: Timestamp,
     /// The value that raised it, with the point it belongs to being the rule's first.
     pub raised_value: Option<Value>,
+    /// Where the fault is, or was last known to be; `None` when nothing says so.
+    pub place: Option<Place>,
     /// When the condition went away.
     pub returned_at: Option<Timestamp>,
     /// When a person acknowledged it.
@@ -219,6 +271,8 @@ pub enum AlarmChange {
     Unshelved,
     /// A person wrote something.
     Commented,
+    /// The place of the fault became known, changed, or is no longer sure.
+    Located,
 }
 
 impl AlarmChange {
@@ -231,6 +285,7 @@ impl AlarmChange {
             AlarmChange::Shelved => "shelved",
             AlarmChange::Unshelved => "unshelved",
             AlarmChange::Commented => "commented",
+            AlarmChange::Located => "located",
         }
     }
 }

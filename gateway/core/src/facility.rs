@@ -6,14 +6,16 @@
 mod alarms;
 mod commands;
 mod deadlines;
+mod incident;
 mod orders;
+mod places;
 mod points;
 mod record;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use snapshot::{AssetState, AssetView, Snapshot};
+pub use snapshot::{AssetState, AssetView, Snapshot, Urgency};
 
 use crate::alarm::rule::RateMemory;
 use crate::alarm::{Alarm, AlarmId, AlarmTransition};
@@ -25,8 +27,9 @@ use crate::work_order::{
     RecordEdit, Repair, WorkOrder, WorkOrderEvent, WorkOrderNumber, WorkOrderStatus,
 };
 use deadlines::{Deadline, Deadlines};
+use places::Followed;
 use points::Wrong;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything that can happen to the building.
@@ -297,6 +300,10 @@ pub struct Facility {
     watchers: Vec<Vec<RuleId>>,
     /// For each point, whether a rule looks at how fast it changes.
     rated: Vec<bool>,
+    /// For each point, the rules whose faults it says the place of.
+    placing: Vec<Vec<RuleId>>,
+    /// Of open alarms, what happened to their place.
+    followed: BTreeMap<AlarmId, Followed>,
     /// Open alarms by number.
     alarms: BTreeMap<AlarmId, Alarm>,
     /// Open orders, and closed ones within the re-open window.
@@ -313,6 +320,8 @@ pub struct Facility {
     /// Points known from before the start: judged with the first input, because what they raise
     /// must be durable before anybody sees it.
     unjudged: Vec<PointId>,
+    /// Alarms from before the start whose place is not known to be so now.
+    unfollowed: Vec<AlarmId>,
 }
 
 /// What a rule bound to an asset remembers between samples.
@@ -346,9 +355,19 @@ impl Facility {
     pub fn restore(model: Arc<Model>, records: Records, now: Timestamp) -> Self {
         let mut watchers = vec![Vec::new(); model.points.len()];
         let mut rated = vec![false; model.points.len()];
+        let mut placing = vec![Vec::new(); model.points.len()];
         for (index, bound) in model.rules.iter().enumerate() {
+            let rule = RuleId(u32::try_from(index).unwrap_or(u32::MAX));
             for point in &bound.points {
-                watchers[point.index()].push(RuleId(u32::try_from(index).unwrap_or(u32::MAX)));
+                watchers[point.index()].push(rule);
+            }
+            let points: BTreeSet<PointId> = bound
+                .places
+                .iter()
+                .flat_map(|place| place.points())
+                .collect();
+            for point in points {
+                placing[point.index()].push(rule);
             }
             for (point, _) in bound.rates() {
                 rated[point.index()] = true;
@@ -373,6 +392,8 @@ impl Facility {
             rules: model.rules.iter().map(|_| RuleState::default()).collect(),
             watchers,
             rated,
+            placing,
+            followed: BTreeMap::new(),
             alarms: BTreeMap::new(),
             orders: BTreeMap::new(),
             families: BTreeMap::new(),
@@ -381,6 +402,7 @@ impl Facility {
             last_work_order: records.last_work_order.clone(),
             sequence: 0,
             unjudged: Vec::new(),
+            unfollowed: Vec::new(),
             model,
         };
         facility.recall(records, now);
@@ -402,6 +424,9 @@ impl Facility {
         for mut alarm in records.alarms {
             self.rules[alarm.rule.index()].alarm = Some(alarm.id);
             alarm.out_of_service = self.model.asset(alarm.asset).disabled;
+            if alarm.active && alarm.place.is_some() {
+                self.unfollowed.push(alarm.id);
+            }
             if let Some(until) = alarm.shelved_until {
                 self.deadlines.set(Deadline::Unshelve(alarm.id), until);
             }
@@ -442,6 +467,9 @@ impl Facility {
         for point in std::mem::take(&mut self.unjudged) {
             self.judge_point(point, now, effects);
         }
+        for alarm in std::mem::take(&mut self.unfollowed) {
+            self.follow(alarm, now, effects);
+        }
         if let Input::ClockSet(by) = input {
             // Before anything is found to be due by the new time.
             self.clock_set(by);
@@ -481,6 +509,7 @@ impl Facility {
             match deadline {
                 Deadline::Rule(rule) => self.rule_due(rule, now, effects),
                 Deadline::Stale(asset) => self.stale_due(asset, now, effects),
+                Deadline::Place(alarm) => self.follow(alarm, now, effects),
                 Deadline::Unshelve(alarm) => self.unshelve(alarm, None, now, effects),
                 Deadline::Escalate(no) => self.escalate(&no, now, effects),
                 Deadline::Forget(no) => self.forget(&no),

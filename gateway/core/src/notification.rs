@@ -2,8 +2,10 @@
 //!
 //! A notification says what happened; how each channel words and carries it is not known here.
 
-use crate::alarm::{AlarmId, Priority};
+use crate::alarm::rule::Danger;
+use crate::alarm::{AlarmId, Priority, Signal};
 use crate::model::{AssetId, RuleId};
+use crate::place::Place;
 use crate::text::Text;
 use crate::time::Timestamp;
 use crate::work_order::WorkOrderNumber;
@@ -23,17 +25,20 @@ pub enum NotifyReason {
     Assigned,
     /// Nobody took the order in time.
     Escalated,
+    /// The place of the fault became known, or changed.
+    Located,
 }
 
 impl NotifyReason {
     /// Every reason.
-    pub const ALL: [NotifyReason; 6] = [
+    pub const ALL: [NotifyReason; 7] = [
         NotifyReason::Raised,
         NotifyReason::Repeated,
         NotifyReason::Reopened,
         NotifyReason::Recovered,
         NotifyReason::Assigned,
         NotifyReason::Escalated,
+        NotifyReason::Located,
     ];
 
     /// The stable name.
@@ -45,6 +50,7 @@ impl NotifyReason {
             NotifyReason::Recovered => "recovered",
             NotifyReason::Assigned => "assigned",
             NotifyReason::Escalated => "escalated",
+            NotifyReason::Located => "located",
         }
     }
 }
@@ -56,6 +62,30 @@ pub enum Audience {
     Person(String),
     /// The whole crew.
     Crew,
+}
+
+/// How the fault behind a message is when it is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Incident {
+    /// What the machine says; `None` when no alarm is behind it.
+    pub signal: Option<Signal>,
+    /// When it began, as far as is still known.
+    pub raised_at: Option<Timestamp>,
+    /// When it was gone.
+    pub returned_at: Option<Timestamp>,
+    /// What it endangers; `None` when no rule says so.
+    pub danger: Option<Danger>,
+    /// Where it is, or was last known to be.
+    pub place: Option<Place>,
+}
+
+impl Notification {
+    /// The place in the order in which messages are sent, the smallest first: how urgent, then what
+    /// is in danger.
+    pub fn urgency(&self) -> u8 {
+        let rank = self.incident.danger.map_or(2, Danger::rank);
+        self.priority.number() * 10 + rank
+    }
 }
 
 /// One thing to tell.
@@ -83,4 +113,6 @@ pub struct Notification {
     pub title: Text,
     /// When it happened.
     pub at: Timestamp,
+    /// How the fault is at that moment.
+    pub incident: Incident,
 }

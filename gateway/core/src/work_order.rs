@@ -5,6 +5,7 @@
 use crate::alarm::rule::ClosePolicy;
 use crate::alarm::{AlarmId, Priority};
 use crate::model::{AssetId, RuleId};
+use crate::place::Place;
 use crate::text::Text;
 use crate::time::Timestamp;
 use std::fmt;
@@ -226,6 +227,8 @@ pub struct WorkOrder {
     pub rule: Option<RuleId>,
     /// What it is about.
     pub title: Text,
+    /// Where the fault is, or was last known to be; `None` when nothing says so.
+    pub place: Option<Place>,
     /// The fault family; empty when a person reported it.
     pub fault_family: String,
     /// Every alarm that belongs to it, oldest first.
@@ -279,6 +282,8 @@ coded! {
         Commented = "commented",
         /// Somebody changed how urgent it is.
         Edited = "edited",
+        /// The place of the fault became known, changed, or is no longer sure.
+        Located = "located",
         /// A part was written down.
         PartAdded = "part_added",
         /// A part was taken out of the record.
@@ -304,7 +309,8 @@ impl WorkOrderChange {
             | C::Raised
             | C::Escalated
             | C::Commented
-            | C::Edited => false,
+            | C::Edited
+            | C::Located => false,
         }
     }
 }

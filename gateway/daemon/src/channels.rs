@@ -24,7 +24,7 @@ use zhiban_core::{Language, Notification, NotifyReason, Priority};
 pub struct Rendered {
     /// The same on every retry and in every channel.
     pub id: String,
-    /// Why people are told: `raised`, `repeated`, `reopened`, `recovered`, `assigned`, `escalated`.
+    /// Why people are told: `raised`, `repeated`, `reopened`, `recovered`, `assigned`, `escalated`, `located`.
     pub reason: String,
     /// 1 to 4.
     pub priority: u8,
@@ -46,6 +46,18 @@ pub struct Rendered {
     pub person: Option<String>,
     /// When it happened, RFC 3339 in UTC.
     pub at: String,
+    /// What the machine said of the fault at that moment: `present`, `clearing`, `gone` or `unknown`;
+    /// `None` when no alarm is behind it.
+    pub signal: Option<&'static str>,
+    /// When the fault began, as far as is still known.
+    pub raised_at: Option<String>,
+    /// When it was gone.
+    pub returned_at: Option<String>,
+    /// What it endangers: `people`, `fire`, `gas`, `water`, `power` or `machine`; `None` when no rule
+    /// says so.
+    pub danger: Option<&'static str>,
+    /// Where the fault is, or was last known to be; `None` when nothing says more than the asset.
+    pub place: Option<RenderedPlace>,
     /// The site's code.
     pub site: String,
     /// Where to look at it; `None` when the gateway's own address is not configured.
@@ -63,6 +75,17 @@ pub struct RenderedAsset {
     pub name: String,
     /// Where it stands.
     pub location: Option<String>,
+}
+
+/// Where the fault of a notification is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RenderedPlace {
+    /// In words.
+    pub text: String,
+    /// When the values it was made of were acquired, RFC 3339 in UTC.
+    pub known_at: Option<String>,
+    /// Whether those values were good then; else it is the last known place.
+    pub fresh: bool,
 }
 
 /// Why something was not delivered.
@@ -244,6 +267,7 @@ mod tests {
             work_order: None,
             title: Text::new("困人", "Trapped"),
             at: Timestamp::default(),
+            incident: Default::default(),
         }
     }
 

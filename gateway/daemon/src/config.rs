@@ -9,6 +9,7 @@ mod fault;
 mod library;
 mod links;
 mod notify;
+mod places;
 pub mod schema;
 mod secret;
 mod sections;

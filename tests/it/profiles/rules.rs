@@ -126,7 +126,7 @@ impl Watched {
     /// The rules whose fault stands.
     fn standing(&self) -> Vec<String> {
         let alarms = self.facility.snapshot(self.now).alarms;
-        let standing = alarms.values().filter(|one| one.active && !one.latched);
+        let standing = alarms.values().filter(|one| one.active);
         standing
             .map(|one| self.model.rule(one.rule).rule.id.clone())
             .collect()

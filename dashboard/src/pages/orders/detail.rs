@@ -11,6 +11,7 @@ use super::record::{self, PartView, PhotoForm, PhotoView};
 use crate::error::ApiError;
 use crate::ports::OrderEventRow;
 use askama::Template;
+use zhiban_core::alarm::Signal;
 use zhiban_core::alarm::rule::AlarmRule;
 use zhiban_core::{AssetId, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
 
@@ -33,7 +34,8 @@ pub(super) struct OrderPage {
     steps: Vec<Step>,
     closed: Option<When>,
     recovered: Option<When>,
-    stands: bool,
+    /// What is known now of the fault: `stands`, `unknown`, or empty when it is over or there is none.
+    fault: &'static str,
     repeated: Option<String>,
     configured: bool,
     facts: Vec<Reading>,
@@ -144,9 +146,7 @@ impl OrderPage {
             steps: steps(visit, order.status),
             closed: order.closed_at.map(|at| visit.times.when(at)),
             recovered: order.recovered_at.map(|at| visit.times.when(at)),
-            stands: !order.alarms.is_empty()
-                && order.recovered_at.is_none()
-                && !order.status.is_over(),
+            fault: fault(visit, order),
             repeated: (order.occurrences > 1).then(|| words.n("order.repeated", order.occurrences)),
             configured: asset.is_some(),
             facts: asset.map_or_else(Vec::new, |asset| facts(visit, asset, rule)),
@@ -185,6 +185,23 @@ async fn alarms(visit: &Visit, order: &WorkOrder) -> Vec<AlarmItem> {
         }
     }
     items
+}
+
+/// What is known now of an order's fault. One that stood when its data became old may be gone.
+fn fault(visit: &Visit, order: &WorkOrder) -> &'static str {
+    if order.alarms.is_empty() || order.recovered_at.is_some() || order.status.is_over() {
+        return "";
+    }
+    let open = order
+        .alarms
+        .iter()
+        .filter_map(|id| visit.snapshot.alarms.get(id));
+    let standing = open.filter(|alarm| alarm.active);
+    let signals = standing.map(|alarm| visit.snapshot.signal(alarm.id));
+    match signals.min() {
+        Some(Signal::Unknown) => "unknown",
+        Some(Signal::Present | Signal::Clearing | Signal::Gone) | None => "stands",
+    }
 }
 
 /// The rule that raised an order; its number is only good while the order is open.
@@ -281,7 +298,10 @@ fn line(visit: &Visit, event: &OrderEventRow) -> EventLine {
             .note
             .clone()
             .filter(|note| !note.starts_with("sha256:"))
-            .unwrap_or_default(),
+            .unwrap_or_else(|| match event.change.as_str() {
+                "created" | "located" => visit.spot(event.place.as_ref()),
+                _ => String::new(),
+            }),
         recorded: event.recorded_at.map(|at| visit.times.when(at)),
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Car {
     pub(crate) code: String,
     pub(crate) name: String,
     pub(crate) symbol: Option<Symbol>,
+    /// What is over and waits for a person, in words.
+    pub(crate) waiting: String,
     /// The alarm's title; empty when there is none.
     pub(crate) alarm: String,
     /// The quality of the floor.
@@ -157,7 +159,8 @@ impl Car {
         let mut car = Self {
             code: subject.code().to_owned(),
             name: subject.name(),
-            symbol: worst.map(|alarm| subject.symbol(alarm)),
+            symbol: subject.mark(),
+            waiting: subject.waiting_words(),
             alarm: alarm.map_or_else(String::new, |title| title.get(words.0).to_owned()),
             q: subject.quality("floor"),
             state_q: telling(subject).map(|(q, _)| q).max().unwrap_or(3),

@@ -68,7 +68,7 @@ fn both_languages_have_the_same_keys_and_the_same_blanks() {
 }
 
 /// Groups whose keys are codes of core, looked up by `code`.
-const GROUPS: [&str; 14] = [
+const GROUPS: [&str; 15] = [
     "alarm_change.",
     "asset_state.",
     "class.",
@@ -81,6 +81,7 @@ const GROUPS: [&str; 14] = [
     "priority.",
     "quality.",
     "reason.",
+    "signal.",
     "state.",
     "status.",
 ];
@@ -120,13 +121,18 @@ fn every_key_used_exists_and_no_key_is_left_over() {
 #[test]
 fn every_code_of_core_has_a_word() {
     use zhiban_core::work_order::{PhotoStage, WorkOrderChange, WorkOrderKind};
-    use zhiban_core::{AlarmState, QualityReason, WorkOrderStatus};
+    use zhiban_core::{AlarmState, QualityReason, Signal, WorkOrderStatus};
     let zh = table("zh-CN.toml");
     let mut codes: Vec<String> = Vec::new();
     codes.extend(
         AlarmState::ALL
             .iter()
             .map(|one| format!("state.{}", one.code())),
+    );
+    codes.extend(
+        Signal::ALL
+            .iter()
+            .map(|one| format!("signal.{}", one.code())),
     );
     codes.extend(
         QualityReason::ALL

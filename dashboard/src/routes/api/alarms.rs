@@ -16,7 +16,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use zhiban_core::{AlarmId, AlarmState, Command, Duration, Language};
+use zhiban_core::facility::Urgency;
+use zhiban_core::{AlarmId, AlarmState, Command, Duration, Snapshot};
 
 /// Which alarms.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -32,7 +33,7 @@ pub(super) struct ListParams {
     cursor: Option<String>,
 }
 
-/// Alarms, newest first.
+/// Alarms: those that are open by what must be looked at first, all others newest first.
 #[utoipa::path(get, path = "/api/v1/alarms", tag = "alarms", params(ListParams),
     responses((status = 200, body = Page<Alarm>)))]
 pub(super) async fn list(
@@ -41,7 +42,6 @@ pub(super) async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Json<Page<Alarm>>, ApiError> {
     let limit = query::limit(params.limit.as_deref(), 50)?;
-    let before = query::cursor::<AlarmId>(params.cursor.as_deref())?;
     let state = match params.state.as_deref() {
         None | Some("open") => None,
         Some(code) => {
@@ -53,40 +53,43 @@ pub(super) async fn list(
         None => params.state.is_some(),
         Some(state) => state != AlarmState::Normal,
     };
-    let items = if open {
-        open_alarms(&app, state, params.asset.as_deref(), before, language)
-            .take(limit + 1)
-            .collect()
-    } else {
-        let filter = AlarmFilter {
-            states: state.into_iter().collect(),
-            asset: params.asset,
-            before,
-            limit: u32::try_from(limit + 1).unwrap_or(u32::MAX),
-        };
-        let rows = app.archive.alarms(filter).await?;
-        rows.iter().map(|row| Alarm::row(row, language)).collect()
+    let snapshot = app.snapshot.borrow().clone();
+    if open {
+        let after = query::cursor::<Urgency>(params.cursor.as_deref())?;
+        let alarms = open_alarms(&snapshot, state, params.asset.as_deref(), after);
+        let next = alarms.get(limit.saturating_sub(1));
+        let next = next.map(|alarm| snapshot.urgency(alarm).to_string());
+        let items = alarms.into_iter().take(limit + 1);
+        let items = items.map(|alarm| Alarm::open(&snapshot, alarm, language));
+        let page = Page::cut(items.collect(), limit, |_| next.clone().unwrap_or_default());
+        return Ok(Json(page));
+    }
+    let filter = AlarmFilter {
+        states: state.into_iter().collect(),
+        asset: params.asset,
+        before: query::cursor::<AlarmId>(params.cursor.as_deref())?,
+        limit: u32::try_from(limit + 1).unwrap_or(u32::MAX),
     };
-    Ok(Json(Page::cut(items, limit, |alarm| alarm.id.clone())))
+    let rows = app.archive.alarms(filter).await?;
+    let items = rows.iter();
+    let items = items.map(|row| Alarm::row(&snapshot, row, language));
+    let page = Page::cut(items.collect(), limit, |alarm| alarm.id.clone());
+    Ok(Json(page))
 }
 
-fn open_alarms(
-    app: &App,
+fn open_alarms<'s>(
+    snapshot: &'s Snapshot,
     state: Option<AlarmState>,
     asset: Option<&str>,
-    before: Option<AlarmId>,
-    language: Language,
-) -> impl Iterator<Item = Alarm> {
-    let snapshot = app.snapshot.borrow().clone();
-    let chosen = snapshot.alarms.values().rev().filter(|alarm| {
+    after: Option<Urgency>,
+) -> Vec<&'s zhiban_core::Alarm> {
+    let mut alarms = snapshot.by_urgency();
+    alarms.retain(|alarm| {
         state.is_none_or(|state| alarm.state() == state)
             && asset.is_none_or(|code| snapshot.model.asset(alarm.asset).code == code)
-            && before.is_none_or(|before| alarm.id < before)
+            && after.is_none_or(|after| snapshot.urgency(alarm) > after)
     });
-    let shown: Vec<Alarm> = chosen
-        .map(|alarm| Alarm::open(&snapshot.model, alarm, language))
-        .collect();
-    shown.into_iter()
+    alarms
 }
 
 /// One alarm, its life, and what its rule advises.
@@ -100,8 +103,8 @@ pub(super) async fn one(
 ) -> Result<Json<AlarmDetail>, ApiError> {
     let found = app.archive.alarm(number(&id)?).await?;
     let (row, events) = found.ok_or(ApiError::NotFound)?;
-    let model = app.snapshot.borrow().model.clone();
-    Ok(Json(AlarmDetail::of(&model, &row, events, language)))
+    let snapshot = app.snapshot.borrow().clone();
+    Ok(Json(AlarmDetail::of(&snapshot, &row, events, language)))
 }
 
 /// Says that somebody has seen it.

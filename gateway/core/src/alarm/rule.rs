@@ -4,11 +4,12 @@
 
 use crate::alarm::Priority;
 use crate::model::{AssetId, PointId};
+use crate::place::BoundPlace;
 use crate::point::{PointState, Value};
 use crate::text::Text;
 use crate::time::{Duration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A file of rules for one class of asset, `config/alarms/<class>.toml`.
@@ -18,9 +19,89 @@ use std::sync::Arc;
 pub struct RuleFile {
     /// The class of asset.
     pub class: String,
+    /// What the faults of this class endanger, where a rule does not say otherwise.
+    #[serde(default)]
+    pub danger: Option<Danger>,
+    /// Where a fault may be, by name, for the rules to choose from. In a text `{point}` is the value
+    /// of a point, `{point:level}` a whole number as a floor (`7F`, `B1`), `{point?words}` words for a
+    /// flag that is set, `{point!words}` words for one that is not.
+    #[serde(default)]
+    pub place: BTreeMap<String, Text>,
     /// The rules.
     #[serde(rename = "rule")]
     pub rules: Vec<AlarmRule>,
+}
+
+impl RuleFile {
+    /// The rules, each with the danger and the places that the file gives it.
+    pub fn into_rules(self) -> Vec<AlarmRule> {
+        let (danger, places) = (self.danger, self.place);
+        let mut rules = self.rules;
+        for rule in &mut rules {
+            rule.danger = rule.danger.or(danger);
+            let named = rule.place.iter().filter_map(|name| places.get(name));
+            rule.places = named.cloned().collect();
+        }
+        rules
+    }
+}
+
+/// What a fault endangers. Of alarms that are as urgent, those of people, fire and gas come first,
+/// then those of water and power, then those of machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Danger {
+    /// People are trapped, hurt or about to be.
+    People,
+    /// A fire, or the protection against it.
+    Fire,
+    /// Gas.
+    Gas,
+    /// Flooding, or no water.
+    Water,
+    /// No power.
+    Power,
+    /// A machine.
+    Machine,
+}
+
+impl Danger {
+    /// Every danger.
+    pub const ALL: [Danger; 6] = [
+        Danger::People,
+        Danger::Fire,
+        Danger::Gas,
+        Danger::Water,
+        Danger::Power,
+        Danger::Machine,
+    ];
+
+    /// The place in the order: 0 comes first, 2 last.
+    pub fn rank(self) -> u8 {
+        match self {
+            Danger::People | Danger::Fire | Danger::Gas => 0,
+            Danger::Water | Danger::Power => 1,
+            Danger::Machine => 2,
+        }
+    }
+
+    /// The stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Danger::People => "people",
+            Danger::Fire => "fire",
+            Danger::Gas => "gas",
+            Danger::Water => "water",
+            Danger::Power => "power",
+            Danger::Machine => "machine",
+        }
+    }
+
+    /// The danger of a stable name.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Danger::ALL.into_iter().find(|danger| danger.code() == code)
+    }
 }
 
 /// One alarm rule.
@@ -34,6 +115,17 @@ pub struct AlarmRule {
     pub family: String,
     /// How urgent it is.
     pub priority: Priority,
+    /// What it endangers; when neither the rule nor its file says so, people where it guards life and
+    /// a machine otherwise.
+    #[serde(default)]
+    pub danger: Option<Danger>,
+    /// Where the fault is: names of places of the file, the best first. The first whose points the
+    /// device has and whose values are known is said.
+    #[serde(default)]
+    pub place: Vec<String>,
+    /// The texts of those places.
+    #[serde(skip)]
+    pub places: Vec<Text>,
     /// What happened, in a few words.
     pub title: Text,
     /// The likely cause.
@@ -70,6 +162,16 @@ pub struct AlarmRule {
 }
 
 impl AlarmRule {
+    /// What it endangers.
+    pub fn danger(&self) -> Danger {
+        let derived = if self.life_safety {
+            Danger::People
+        } else {
+            Danger::Machine
+        };
+        self.danger.unwrap_or(derived)
+    }
+
     /// Whether an alarm of this rule may be put aside by a person.
     pub fn may_be_shelved(&self) -> bool {
         !self.life_safety && self.priority != Priority::Urgent
@@ -193,6 +295,8 @@ pub struct BoundRule {
     pub(crate) condition: BoundCondition,
     /// Every point the condition looks at.
     pub points: Vec<PointId>,
+    /// Where the fault is, as far as the asset's points can say it; the best first.
+    pub(crate) places: Vec<BoundPlace>,
     /// Whether the condition is the lack of data.
     pub no_data: bool,
 }
@@ -284,7 +388,10 @@ impl BoundRule {
         let no_data = matches!(condition, BoundCondition::NoData);
         points.sort_unstable();
         points.dedup();
+        let places = rule.places.iter();
+        let places = places.filter_map(|place| BoundPlace::bind(place, &find));
         Ok(Self {
+            places: places.collect(),
             rule,
             asset,
             condition,

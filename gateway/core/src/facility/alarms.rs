@@ -4,7 +4,7 @@
 
 use super::{Effect, Effects, Facility, Pending};
 use crate::alarm::rule::Evidence;
-use crate::alarm::{Alarm, AlarmChange, AlarmId, AlarmState, AlarmTransition};
+use crate::alarm::{Alarm, AlarmChange, AlarmId, AlarmState, AlarmTransition, Signal};
 use crate::facility::deadlines::Deadline;
 use crate::model::{AssetId, PointId, RuleId};
 use crate::point::Quality;
@@ -25,6 +25,7 @@ impl Facility {
         if let (true, Some(value), Some(at)) = (wrong, &state.value, state.at) {
             self.wrong[point.index()].add(value, at);
         }
+        self.follow_point(point, now, effects);
     }
 
     pub(super) fn judge_no_data(&mut self, asset: AssetId, now: Timestamp, effects: &mut Effects) {
@@ -101,6 +102,11 @@ impl Facility {
         })
     }
 
+    /// What the machine says now of an open alarm's fault.
+    pub(super) fn signal(&self, alarm: &Alarm) -> Signal {
+        Signal::of(self.verdict(alarm.rule), alarm.active)
+    }
+
     /// Lets a pending verdict wait for its delay, or takes it at once when the delay is over.
     fn wait(
         &mut self,
@@ -139,7 +145,7 @@ impl Facility {
         let open = self.rules[rule.index()]
             .alarm
             .and_then(|id| self.alarms.get(&id));
-        open.is_some_and(|alarm| alarm.active && !alarm.latched)
+        open.is_some_and(|alarm| alarm.active)
     }
 
     fn raise(&mut self, rule: RuleId, now: Timestamp, effects: &mut Effects) {
@@ -168,6 +174,8 @@ impl Facility {
         alarm.latched = false;
         alarm.raised_at = now;
         alarm.raised_value = value;
+        alarm.place = self.place_of(rule);
+        self.place_told(id, alarm.place.clone(), now);
         alarm.returned_at = None;
         alarm.acknowledged_at = None;
         alarm.acknowledged_by = None;
@@ -187,15 +195,20 @@ impl Facility {
         };
         let from = alarm.state();
         alarm.returned_at = Some(now);
-        if latch && alarm.acknowledged_at.is_none() {
-            alarm.latched = true;
-        } else {
-            alarm.active = false;
-        }
-        let order = alarm.work_order.clone();
+        alarm.active = false;
+        alarm.latched = latch && alarm.acknowledged_at.is_none();
+        let (order, raised_at) = (alarm.work_order.clone(), alarm.raised_at);
         self.record_alarm(id, AlarmChange::Returned, from, now, None, None, effects);
         if let Some(no) = order {
+            let told = effects.records.len();
             self.recovered(&no, now, effects);
+            // The alarm itself may be over, and then its order no longer knows when it began.
+            for effect in effects.records.iter_mut().skip(told) {
+                if let Effect::Notify(notification) = effect {
+                    let began = &mut notification.incident.raised_at;
+                    *began = Some(began.map_or(raised_at, |known| known.min(raised_at)));
+                }
+            }
         }
     }
 
@@ -234,6 +247,8 @@ impl Facility {
         let to = alarm.state();
         if alarm.is_over() {
             self.alarms.remove(&id);
+            self.followed.remove(&id);
+            self.deadlines.clear(&Deadline::Place(id));
             self.rules[alarm.rule.index()].alarm = None;
         }
         self.sequence += 1;
@@ -266,6 +281,7 @@ fn blank(
         latched: false,
         raised_at: now,
         raised_value: None,
+        place: None,
         returned_at: None,
         acknowledged_at: None,
         acknowledged_by: None,

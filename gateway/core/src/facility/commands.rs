@@ -116,10 +116,7 @@ impl Facility {
         if comment.is_some() {
             alarm.comment.clone_from(&comment);
         }
-        if alarm.latched {
-            alarm.latched = false;
-            alarm.active = false;
-        }
+        alarm.latched = false;
         self.record_alarm(
             id,
             AlarmChange::Acknowledged,
@@ -168,6 +165,7 @@ impl Facility {
             asset: new.asset,
             rule: None,
             title: Text::new(new.title.clone(), new.title),
+            place: None,
             fault_family: String::new(),
             alarms: Vec::new(),
             occurrences: 1,

@@ -15,6 +15,8 @@ pub(crate) enum Deadline {
     Rule(RuleId),
     /// An asset that was not heard becomes stale.
     Stale(AssetId),
+    /// The place of an alarm may be followed again.
+    Place(AlarmId),
     /// A shelved alarm comes back.
     Unshelve(AlarmId),
     /// An order that nobody took is told wider.
@@ -29,6 +31,7 @@ impl Deadline {
         match self {
             Deadline::Rule(_) => "rule delay",
             Deadline::Stale(_) => "staleness",
+            Deadline::Place(_) => "place of a fault",
             Deadline::Unshelve(_) => "shelving",
             Deadline::Escalate(_) => "escalation",
             Deadline::Forget(_) => "re-open window",
@@ -59,7 +62,7 @@ impl Deadlines {
     /// The clock was set by as much. Forward, only what is not written down with its time moves.
     pub(crate) fn shift(&mut self, by: Duration) {
         let moves = |key: &Deadline| match key {
-            Deadline::Rule(_) | Deadline::Stale(_) => true,
+            Deadline::Rule(_) | Deadline::Stale(_) | Deadline::Place(_) => true,
             Deadline::Unshelve(_) | Deadline::Escalate(_) | Deadline::Forget(_) => {
                 by < Duration::ZERO
             }

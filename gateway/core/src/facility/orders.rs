@@ -59,6 +59,7 @@ impl Facility {
             asset: alarm.asset,
             rule: Some(alarm.rule),
             title: rule.title.clone(),
+            place: alarm.place.clone(),
             fault_family: rule.family.clone(),
             alarms: vec![alarm.id],
             occurrences: 1,
@@ -105,6 +106,8 @@ impl Facility {
         order.status = start(order.assignee.as_deref());
         order.due_at = Some(now + due);
         order.closed_at = None;
+        // Where the fault was last time says nothing of this time.
+        order.place = None;
         // What was done before was not enough: it stays in the order's life, and what is done now
         // must be said anew.
         let before = told(&std::mem::take(&mut order.repair));
@@ -159,7 +162,9 @@ impl Facility {
             order.alarms.push(alarm.id);
         }
         order.occurrences += 1;
-        order.recovered_at = None;
+        if order.recovered_at.take().is_some() {
+            order.place = None;
+        }
         // The worst fault gives the order its name; of two as urgent, the one that stands first in
         // the rules of the class.
         if (rule.priority, Some(alarm.rule)) < (order.priority, order.rule) {
@@ -167,6 +172,9 @@ impl Facility {
             order.title = rule.title.clone();
             order.rule = Some(alarm.rule);
             order.due_at = order.due_at.min(Some(alarm.raised_at + rule.due));
+        }
+        if order.rule == Some(alarm.rule) || order.place.is_none() {
+            order.place = alarm.place.clone().or(order.place.take());
         }
         order.close = stricter(order.close, rule.close);
     }
@@ -208,13 +216,13 @@ impl Facility {
     pub(super) fn fault_stands(&self, alarms: &[AlarmId]) -> bool {
         let open = alarms.iter().filter_map(|id| self.alarms.get(id));
         open.into_iter()
-            .any(|alarm| alarm.active && !alarm.latched && !alarm.out_of_service)
+            .any(|alarm| alarm.active && !alarm.out_of_service)
     }
 
     /// Whether an alarm of these that still stands is one of life safety.
     pub(super) fn endangers_life(&self, alarms: &[AlarmId]) -> bool {
         let open = alarms.iter().filter_map(|id| self.alarms.get(id));
-        open.filter(|alarm| alarm.active && !alarm.latched)
+        open.filter(|alarm| alarm.active)
             .any(|alarm| self.model.rule(alarm.rule).rule.life_safety)
     }
 
@@ -410,6 +418,7 @@ impl Facility {
                 .or(title)
                 .unwrap_or_default(),
             at: now,
+            incident: self.incident(alarm, order),
         }));
     }
 

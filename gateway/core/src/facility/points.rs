@@ -270,6 +270,7 @@ impl Facility {
                 order.escalate_at = order.escalate_at.map(|at| at + by);
             }
         }
+        self.followed.clear();
         for rule in &mut self.rules {
             if let Some(pending) = &mut rule.pending {
                 pending.since = pending.since + by;

@@ -3,12 +3,14 @@
 //! A snapshot is only published after what it shows is durable.
 
 use super::Facility;
-use crate::alarm::{Alarm, AlarmId, Priority};
+use crate::alarm::{Alarm, AlarmId, AlarmState, Priority, Signal};
 use crate::model::{AssetId, LinkState, Model};
 use crate::point::PointState;
 use crate::time::Timestamp;
 use crate::work_order::{WorkOrder, WorkOrderNumber};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// How an asset is, in one word.
@@ -16,7 +18,7 @@ use std::sync::Arc;
 pub enum AssetState {
     /// Data come and no alarm is active.
     Normal,
-    /// An alarm other than the lack of data is active.
+    /// The fault of an alarm other than the lack of data stands, as far as is known.
     Alarm,
     /// No fresh data: nothing can be said.
     Stale,
@@ -70,8 +72,107 @@ pub struct Snapshot {
     pub points: Vec<PointState>,
     /// Every alarm that is not normal.
     pub alarms: BTreeMap<AlarmId, Alarm>,
+    /// What the machine says now of the fault of each of them.
+    pub signals: BTreeMap<AlarmId, Signal>,
     /// Every order that is not over.
     pub work_orders: BTreeMap<WorkOrderNumber, WorkOrder>,
+}
+
+/// Where an alarm stands among all: the smallest first. Put aside and seen come last; then how urgent
+/// it is, what is in danger, whether life is guarded, whether the fault stands, and which is older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Urgency {
+    aside: bool,
+    seen: bool,
+    priority: Priority,
+    danger: u8,
+    no_life_safety: bool,
+    over: bool,
+    /// Another alarm of the same incident says better what it is.
+    unnamed: bool,
+    raised_at: Timestamp,
+    id: AlarmId,
+}
+
+/// Made of numbers alone, so that a list can go on after it.
+impl fmt::Display for Urgency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = [
+            self.aside,
+            self.seen,
+            self.no_life_safety,
+            self.over,
+            self.unnamed,
+        ];
+        for flag in flags {
+            f.write_str(if flag { "1" } else { "0" })?;
+        }
+        let (priority, at) = (self.priority.number(), self.raised_at.millis());
+        write!(f, ".{priority}.{}.{at}.{}", self.danger, self.id)
+    }
+}
+
+impl FromStr for Urgency {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "not a place in a list of alarms".to_owned();
+        let parts: Vec<&str> = text.split('.').collect();
+        let [flags, priority, danger, at, id] = parts[..] else {
+            return Err(wrong());
+        };
+        let flags: Vec<bool> = flags.chars().map(|flag| flag == '1').collect();
+        let [aside, seen, no_life_safety, over, unnamed] = flags[..] else {
+            return Err(wrong());
+        };
+        let priority: u8 = priority.parse().map_err(|_| wrong())?;
+        let raised_at: i64 = at.parse().map_err(|_| wrong())?;
+        Ok(Self {
+            aside,
+            seen,
+            priority: Priority::try_from(priority)?,
+            danger: danger.parse().map_err(|_| wrong())?,
+            no_life_safety,
+            over,
+            unnamed,
+            raised_at: Timestamp::from_millis(raised_at),
+            id: id.parse().map_err(|_| wrong())?,
+        })
+    }
+}
+
+impl Snapshot {
+    /// Where an alarm stands among all.
+    pub fn urgency(&self, alarm: &Alarm) -> Urgency {
+        let rule = &self.model.rule(alarm.rule).rule;
+        let order = alarm.work_order.as_ref();
+        let order = order.and_then(|no| self.work_orders.get(no));
+        Urgency {
+            aside: matches!(
+                alarm.state(),
+                AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService
+            ),
+            seen: alarm.acknowledged_at.is_some(),
+            priority: alarm.priority,
+            danger: rule.danger().rank(),
+            no_life_safety: !rule.life_safety,
+            over: !alarm.active,
+            unnamed: order.is_none_or(|order| order.rule != Some(alarm.rule)),
+            raised_at: alarm.raised_at,
+            id: alarm.id,
+        }
+    }
+
+    /// Every open alarm, the one that must be looked at first at the top.
+    pub fn by_urgency(&self) -> Vec<&Alarm> {
+        let mut alarms: Vec<&Alarm> = self.alarms.values().collect();
+        alarms.sort_by_cached_key(|alarm| self.urgency(alarm));
+        alarms
+    }
+
+    /// What the machine says now of the fault of an alarm; of one that is not open, that it is gone.
+    pub fn signal(&self, alarm: AlarmId) -> Signal {
+        self.signals.get(&alarm).copied().unwrap_or(Signal::Gone)
+    }
 }
 
 impl Facility {
@@ -117,6 +218,8 @@ impl Facility {
                 view.state,
             );
         }
+        let signals = self.alarms.iter();
+        let signals = signals.map(|(id, alarm)| (*id, self.signal(alarm)));
         Snapshot {
             at: now,
             sequence: self.sequence,
@@ -124,6 +227,7 @@ impl Facility {
             assets,
             points: self.points.clone(),
             alarms: self.alarms.clone(),
+            signals: signals.collect(),
             work_orders,
         }
     }

@@ -145,10 +145,12 @@ impl Library {
             return;
         };
         check_rules(&rules, file, &document, faults);
+        super::places::check(&rules, &document, faults);
         keeps_life_safety(self.rules_of(&rules.class), &rules, &document, faults);
         if faults.len() == before {
-            let list = rules.rules.into_iter().map(Arc::new).collect();
-            self.rules.insert(rules.class, list);
+            let class = rules.class.clone();
+            let list = rules.into_rules().into_iter().map(Arc::new).collect();
+            self.rules.insert(class, list);
         }
     }
 }
@@ -278,6 +280,11 @@ fn keeps_life_safety(
             // It would still be active, and so silent, when the fault is long gone and comes again.
             let remedy = format!("write \"{}\" or less", old.off_delay);
             fault(&["rule", &index, "off_delay"], "can't stay longer", remedy);
+        }
+        let danger = new.danger.or(rules.danger);
+        if danger.is_some_and(|danger| danger.rank() > old.danger().rank()) {
+            let remedy = format!("write \"{}\"", old.danger().code());
+            fault(&["rule", &index, "danger"], "can't count for less", remedy);
         }
         if new.priority > old.priority {
             let remedy = format!("write {}", old.priority.number());

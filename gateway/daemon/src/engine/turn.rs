@@ -217,6 +217,7 @@ mod tests {
             work_order: None,
             title: Text::default(),
             at: Timestamp::from_millis(0),
+            incident: Default::default(),
         })
     }
 

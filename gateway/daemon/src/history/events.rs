@@ -72,6 +72,13 @@ fn alarm(model: &Model, transition: &AlarmTransition) -> EventLine {
     fields.extend(given("note", transition.note.as_deref()));
     let value = alarm.raised_value.as_ref().map(Value::to_string);
     fields.extend(given("raised_value", value.as_deref()));
+    if let Some(place) = &alarm.place {
+        fields.extend([
+            text("place_zh", &place.text.zh),
+            text("place_en", &place.text.en),
+            field("place_fresh", EventValue::Flag(place.fresh)),
+        ]);
+    }
     let order = alarm.work_order.as_ref().map(ToString::to_string);
     fields.extend(given("work_order", order.as_deref()));
     EventLine {

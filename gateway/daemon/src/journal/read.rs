@@ -9,7 +9,7 @@ use std::str::FromStr;
 use zhiban_core::alarm::rule::ClosePolicy;
 use zhiban_core::work_order::{Repair, WorkOrderKind};
 use zhiban_core::{
-    Alarm, AlarmId, AlarmState, AssetId, Model, Priority, Text, Timestamp, Value, WorkOrder,
+    Alarm, AlarmId, AlarmState, AssetId, Model, Place, Priority, Text, Timestamp, Value, WorkOrder,
     WorkOrderNumber, WorkOrderStatus,
 };
 use zhiban_dashboard::ports::{AlarmEventRow, AlarmRow, OrderEventRow, OrderRow};
@@ -95,6 +95,15 @@ impl<'a> Reader<'a> {
         parse(&text).ok_or_else(|| self.wrong(column, &format!("\"{text}\" has no meaning here")))
     }
 
+    /// Where a fault is, from JSON.
+    pub(crate) fn place(&self) -> Result<Option<Place>, JournalError> {
+        let text = self.maybe_text("place")?;
+        let place = text.map(|text| serde_json::from_str(&text));
+        place
+            .transpose()
+            .map_err(|error| self.wrong("place", &error))
+    }
+
     pub(crate) fn maybe_order(
         &self,
         column: &str,
@@ -142,6 +151,7 @@ impl Journal {
             suppressed_by: read.maybe_text("suppressed_by")?,
             out_of_service: read.flag("out_of_service")?,
             work_order: read.maybe_order("work_order")?,
+            place: read.place()?,
         }))
     }
 }
@@ -163,6 +173,7 @@ pub(super) fn alarm_row(row: &AnyRow) -> Result<AlarmRow, JournalError> {
         comment: read.maybe_text("comment")?,
         shelved_until: read.maybe_at("shelved_until")?,
         work_order: read.maybe_order("work_order")?,
+        place: read.place()?,
     })
 }
 
@@ -175,6 +186,7 @@ pub(super) fn alarm_event_row(row: &AnyRow) -> Result<AlarmEventRow, JournalErro
         from: read.text("from_state")?,
         to: read.text("to_state")?,
         note: read.maybe_text("note")?,
+        place: read.place()?,
     })
 }
 
@@ -188,6 +200,7 @@ pub(super) fn order_event_row(row: &AnyRow) -> Result<OrderEventRow, JournalErro
         from: read.text("from_status")?,
         to: read.text("to_status")?,
         note: read.maybe_text("note")?,
+        place: read.place()?,
     })
 }
 
@@ -230,6 +243,7 @@ pub(super) fn order_row(model: &Model, row: &AnyRow) -> Result<OrderRow, Journal
         parts: Vec::new(),
         photos: Vec::new(),
         version: read.small("version")?,
+        place: read.place()?,
     };
     Ok(OrderRow { order, asset: code })
 }

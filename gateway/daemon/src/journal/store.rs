@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The tables, one file a version; the first is version 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/core/0001_records.sql"),
     include_str!("../../migrations/core/0002_work_orders.sql"),
+    include_str!("../../migrations/core/0003_now_and_where.sql"),
 ];
 /// The newest version that this program knows.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use zhiban_core::alarm::rule::ClosePolicy;
 use zhiban_core::notification::Audience;
 use zhiban_core::{
-    Alarm, AlarmId, AlarmTransition, Effect, Model, Notification, PointId, Timestamp, Value,
+    Alarm, AlarmId, AlarmTransition, Effect, Model, Notification, Place, PointId, Timestamp, Value,
     WorkOrder, WorkOrderEvent, WorkOrderNumber,
 };
 
@@ -27,7 +27,7 @@ const WORK_ORDER: Table = Table {
     name: "work_order",
     columns: "id, no, kind, status, priority, asset, rule, title_zh, title_en, fault_family, \
         alarms, occurrences, assignee, reported_by, close_policy, created_at, due_at, \
-        escalate_at, recovered_at, closed_at, problem, cause, remedy, labor_minutes, version",
+        escalate_at, recovered_at, closed_at, problem, cause, remedy, labor_minutes, version, place",
     // A rule that is no longer configured is not known here, but was when the order was made.
     conflict: "on conflict (id) do update set status = excluded.status, \
         priority = excluded.priority, rule = coalesce(excluded.rule, work_order.rule), \
@@ -36,12 +36,14 @@ const WORK_ORDER: Table = Table {
         close_policy = excluded.close_policy, due_at = excluded.due_at, \
         escalate_at = excluded.escalate_at, recovered_at = excluded.recovered_at, closed_at = excluded.closed_at, \
         problem = excluded.problem, cause = excluded.cause, remedy = excluded.remedy, \
-        labor_minutes = excluded.labor_minutes, version = excluded.version",
+        labor_minutes = excluded.labor_minutes, version = excluded.version, \
+        place = excluded.place",
 };
 
 const WORK_ORDER_EVENT: Table = Table {
     name: "work_order_event",
-    columns: "work_order, version, at, recorded_at, by_whom, change, from_status, to_status, note",
+    columns: "work_order, version, at, recorded_at, by_whom, change, from_status, to_status, note, \
+        place",
     conflict: "",
 };
 
@@ -49,32 +51,33 @@ const ALARM: Table = Table {
     name: "alarm",
     columns: "id, asset, rule, title_zh, title_en, priority, active, latched, raised_at, \
         raised_value, returned_at, acknowledged_at, acknowledged_by, comment, shelved_until, \
-        shelved_by, suppressed_by, out_of_service, work_order",
+        shelved_by, suppressed_by, out_of_service, work_order, place",
     conflict: "on conflict (id) do update set active = excluded.active, \
         latched = excluded.latched, raised_at = excluded.raised_at, \
         raised_value = excluded.raised_value, returned_at = excluded.returned_at, \
         acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by, \
         comment = excluded.comment, shelved_until = excluded.shelved_until, \
         shelved_by = excluded.shelved_by, suppressed_by = excluded.suppressed_by, \
-        out_of_service = excluded.out_of_service, work_order = excluded.work_order",
+        out_of_service = excluded.out_of_service, work_order = excluded.work_order, \
+        place = excluded.place",
 };
 
 const ALARM_EVENT: Table = Table {
     name: "alarm_event",
-    columns: "alarm, at, by_whom, change, from_state, to_state, note",
+    columns: "alarm, at, by_whom, change, from_state, to_state, note, place",
     conflict: "",
 };
 
 const NOTIFICATION: Table = Table {
     name: "notification",
     columns: "id, reason, person, priority, life_safety, asset, rule, alarm, work_order, \
-        title_zh, title_en, at",
+        title_zh, title_en, at, signal, raised_at, returned_at, danger, place",
     conflict: "on conflict (id) do nothing",
 };
 
 const OUTBOX: Table = Table {
     name: "outbox",
-    columns: "notification, channel, life_safety, status, attempts, created_at, due_at",
+    columns: "notification, channel, life_safety, urgency, status, attempts, created_at, due_at",
     conflict: "on conflict (notification, channel) do nothing",
 };
 
@@ -228,6 +231,7 @@ impl Journal {
             (&alarm.suppressed_by).into(),
             alarm.out_of_service.into(),
             alarm.work_order.as_ref().map(ToString::to_string).into(),
+            place_cell(alarm.place.as_ref()),
         ]
     }
 
@@ -260,6 +264,7 @@ impl Journal {
             (&order.repair.remedy).into(),
             order.repair.labor_minutes.into(),
             order.version.into(),
+            place_cell(order.place.as_ref()),
         ]
     }
 }
@@ -320,6 +325,7 @@ fn order_event_row(event: &WorkOrderEvent) -> Vec<Cell> {
         event.from.code().into(),
         event.to.code().into(),
         (&event.note).into(),
+        place_cell(event.order.place.as_ref()),
     ]
 }
 
@@ -332,6 +338,7 @@ fn alarm_event_row(transition: &AlarmTransition) -> Vec<Cell> {
         transition.from.code().into(),
         transition.to.code().into(),
         (&transition.note).into(),
+        place_cell(transition.alarm.place.as_ref()),
     ]
 }
 
@@ -360,6 +367,19 @@ fn notification_row(model: &Model, notification: &Notification) -> Vec<Cell> {
         notification.title.zh.as_str().into(),
         notification.title.en.as_str().into(),
         notification.at.into(),
+        notification
+            .incident
+            .signal
+            .map(|one| one.code().to_owned())
+            .into(),
+        notification.incident.raised_at.into(),
+        notification.incident.returned_at.into(),
+        notification
+            .incident
+            .danger
+            .map(|one| one.code().to_owned())
+            .into(),
+        place_cell(notification.incident.place.as_ref()),
     ]
 }
 
@@ -374,6 +394,7 @@ fn outbox_rows(entries: &[OutboxEntry], sorted: &Sorted) -> Vec<Vec<Cell>> {
             entry.notification.as_str().into(),
             entry.channel.as_str().into(),
             about.life_safety.into(),
+            u32::from(about.urgency()).into(),
             "pending".into(),
             0_i64.into(),
             about.at.into(),
@@ -430,6 +451,13 @@ pub(super) fn order_id(no: &WorkOrderNumber) -> i64 {
 
 fn id_cell(id: AlarmId) -> Cell {
     i64::try_from(id.0).unwrap_or(i64::MAX).into()
+}
+
+/// A place as JSON; a text that holds no place is never written.
+fn place_cell(place: Option<&Place>) -> Cell {
+    place
+        .and_then(|place| serde_json::to_string(place).ok())
+        .into()
 }
 
 /// A value as one text that is read back to the same value.

@@ -60,7 +60,7 @@ pub(super) struct Standing {
     pub(super) failing: i64,
 }
 
-/// What is due on a channel, life safety first, then the oldest. What seems to wait longer than
+/// What is due on a channel: life safety first, then by urgency and danger, then the oldest. What seems to wait longer than
 /// anything may is due as well: the clock was set back.
 pub(super) async fn due(
     store: &Store,
@@ -74,10 +74,11 @@ pub(super) async fn due(
          o.notification as notification, n.reason as reason, n.person as person, \
          n.priority as priority, n.life_safety as life_safety, n.asset as asset, n.rule as rule, \
          n.alarm as alarm, n.work_order as work_order, n.title_zh as title_zh, \
-         n.title_en as title_en, n.at as at \
+         n.title_en as title_en, n.at as at, n.signal as signal, n.raised_at as raised_at, \
+         n.returned_at as returned_at, n.danger as danger, n.place as place \
          from outbox o join notification n on n.id = o.notification \
          where o.channel = $1 and o.status = 'pending' and (o.due_at <= $2 or o.due_at > $3) \
-         order by o.life_safety desc, o.id limit $4",
+         order by o.life_safety desc, o.urgency, o.id limit $4",
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let longest = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX);

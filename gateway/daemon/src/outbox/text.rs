@@ -5,14 +5,21 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use zhiban_core::text::shown;
-use zhiban_core::{Language, NotifyReason, Priority};
+use zhiban_core::{Duration, Language, NotifyReason, Priority, Signal};
 
 const ZH_CN: &str = include_str!("../../../../config/messages/zh-CN.toml");
 const EN: &str = include_str!("../../../../config/messages/en.toml");
 /// What a text may have in braces.
-const PLACES: [&str; 12] = [
+const PLACES: [&str; 18] = [
     "title", "asset", "location", "order", "alarm", "person", "time", "action", "priority", "site",
-    "url", "caution",
+    "url", "caution", "signal", "raised", "returned", "lasted", "place", "where",
+];
+/// The units of a time span, by the seconds of each.
+const UNITS: [(&str, i64); 4] = [
+    ("day", 86_400),
+    ("hour", 3600),
+    ("minute", 60),
+    ("second", 1),
 ];
 
 /// The texts in every language.
@@ -36,6 +43,12 @@ pub struct TextsError {
 struct Messages {
     unrecorded: String,
     priority: BTreeMap<String, String>,
+    /// What the machine says of a fault.
+    signal: BTreeMap<String, String>,
+    /// A place that is not sure, with `{place}` and `{time}`.
+    last_known: String,
+    /// The units of a time span.
+    span: BTreeMap<String, String>,
     /// By fault family: what nobody may conclude from a signal that is gone.
     caution: BTreeMap<String, String>,
     reason: BTreeMap<String, Message>,
@@ -72,6 +85,35 @@ impl Texts {
     pub(super) fn caution(&self, language: Language, family: &str) -> String {
         let words = &self.of(language).caution;
         words.get(family).cloned().unwrap_or_default()
+    }
+
+    /// The words for what the machine says of a fault.
+    pub(super) fn signal(&self, language: Language, signal: Signal) -> String {
+        let words = &self.of(language).signal;
+        words.get(signal.code()).cloned().unwrap_or_default()
+    }
+
+    /// A place that was known once, and when.
+    pub(super) fn last_known(&self, language: Language, place: &str, time: &str) -> String {
+        let words = Words::from([("place", place.to_owned()), ("time", time.to_owned())]);
+        fill(&self.of(language).last_known, &words).unwrap_or_else(|filled| filled)
+    }
+
+    /// A time span in words, two units at most: `2 分 41 秒`.
+    pub(super) fn lasted(&self, language: Language, span: Duration) -> String {
+        let mut left = span.millis().max(0) / 1000;
+        let words = &self.of(language).span;
+        let mut said = Vec::new();
+        for (unit, seconds) in UNITS {
+            let count = left / seconds;
+            left %= seconds;
+            if count > 0 || !said.is_empty() || unit == "second" {
+                let word = words.get(unit).map_or("", String::as_str);
+                said.push(format!("{count} {word}"));
+            }
+        }
+        said.truncate(2);
+        said.join(" ")
     }
 
     /// The word for a priority, 1 to 4.
@@ -134,6 +176,16 @@ impl Messages {
         for priority in Priority::ALL {
             if !parsed.priority.contains_key(&priority.number().to_string()) {
                 return Err(wrong(format!("priority {} is missing", priority.number())));
+            }
+        }
+        for signal in Signal::ALL {
+            if !parsed.signal.contains_key(signal.code()) {
+                return Err(wrong(format!("signal.{} is missing", signal.code())));
+            }
+        }
+        for (unit, _) in UNITS {
+            if !parsed.span.contains_key(unit) {
+                return Err(wrong(format!("span.{unit} is missing")));
             }
         }
         for reason in NotifyReason::ALL {
@@ -204,7 +256,9 @@ mod tests {
                 let (title, text) = texts.write(language, reason.code(), &words(), false);
                 let all = format!("{title}\n{text}");
                 assert!(!all.contains('{') && !all.contains('}'), "{all}");
-                for place in ["title", "asset", "location", "order", "time", "url"] {
+                for place in [
+                    "title", "asset", "place", "location", "order", "time", "url",
+                ] {
                     assert!(all.contains(&format!("<{place}>")), "{place}: {all}");
                 }
                 assert!(
@@ -230,8 +284,11 @@ mod tests {
         words.remove("person");
         words.insert("title", "{url} 已断 {\u{202e}".to_owned());
         let (title, text) = texts.write(Language::ZhCn, "raised", &words, false);
-        assert_eq!(title, "【<priority>】<asset> {url} 已断 {[U+202E]");
-        assert!(!text.contains("位置") && !text.contains("处理人"), "{text}");
+        assert_eq!(title, "【<priority>】<asset> {url} 已断 {[U+202E]<where>");
+        assert!(
+            !text.contains("设备所在") && !text.contains("处理人"),
+            "{text}"
+        );
         assert!(text.contains("设备:<asset>"), "{text}");
     }
 
@@ -240,8 +297,8 @@ mod tests {
         let missing = ZH_CN.replace("[reason.escalated]", "[reason.later]");
         let error = Messages::parse(Language::ZhCn, &missing).unwrap_err();
         assert!(error.to_string().contains("reason.escalated"), "{error}");
-        let unknown = EN.replace("{location}", "{place}");
+        let unknown = EN.replace("{location}", "{room}");
         let error = Messages::parse(Language::En, &unknown).unwrap_err();
-        assert!(error.to_string().contains("{place}"), "{error}");
+        assert!(error.to_string().contains("{room}"), "{error}");
     }
 }

@@ -2,14 +2,14 @@
 //! rendering for a channel.
 
 use super::text::{Texts, Words};
-use crate::channels::{Rendered, RenderedAsset};
+use crate::channels::{Rendered, RenderedAsset, RenderedPlace};
 use crate::journal::JournalError;
 use crate::journal::read::Reader;
 use sqlx::any::AnyRow;
 use std::sync::Arc;
-use zhiban_core::alarm::rule::AlarmRule;
-use zhiban_core::notification::Audience;
-use zhiban_core::{Language, Model, Notification, Text, Timestamp};
+use zhiban_core::alarm::rule::{AlarmRule, Danger};
+use zhiban_core::notification::{Audience, Incident};
+use zhiban_core::{Language, Model, Notification, Signal, Text, Timestamp};
 
 /// What is told, by the names of things.
 #[derive(Debug, Clone)]
@@ -25,6 +25,7 @@ pub(super) struct Told {
     work_order: Option<String>,
     title: Text,
     at: Timestamp,
+    incident: Incident,
 }
 
 impl Told {
@@ -43,6 +44,19 @@ impl Told {
             work_order: read.maybe_text("work_order")?,
             title: read.title()?,
             at: read.at("at")?,
+            incident: Incident {
+                signal: match read.maybe_text("signal")? {
+                    None => None,
+                    Some(_) => Some(read.parsed("signal", Signal::from_code)?),
+                },
+                raised_at: read.maybe_at("raised_at")?,
+                returned_at: read.maybe_at("returned_at")?,
+                danger: match read.maybe_text("danger")? {
+                    None => None,
+                    Some(_) => Some(read.parsed("danger", Danger::from_code)?),
+                },
+                place: read.place()?,
+            },
         })
     }
 
@@ -64,6 +78,7 @@ impl Told {
             work_order: about.work_order.as_ref().map(ToString::to_string),
             title: about.title.clone(),
             at: about.at,
+            incident: about.incident.clone(),
         }
     }
 }
@@ -96,6 +111,15 @@ impl Renderer {
             alarm: told.alarm.map(|alarm| alarm.to_string()),
             person: told.person.clone(),
             at: told.at.to_string(),
+            signal: told.incident.signal.map(Signal::code),
+            raised_at: told.incident.raised_at.map(|at| at.to_string()),
+            returned_at: told.incident.returned_at.map(|at| at.to_string()),
+            danger: told.incident.danger.map(Danger::code),
+            place: told.incident.place.as_ref().map(|place| RenderedPlace {
+                text: place.text.get(language).to_owned(),
+                known_at: place.known_at.map(|at| at.to_string()),
+                fresh: place.fresh,
+            }),
             site: self.model.site.code.clone(),
             url,
             unrecorded,
@@ -133,7 +157,11 @@ impl Renderer {
         asset: &RenderedAsset,
         url: Option<&String>,
     ) -> Words {
-        let local = told.at.to_utc().with_timezone(&self.model.site.time_zone);
+        let incident = &told.incident;
+        let place = self.place(told, language);
+        let lasted = incident.raised_at.zip(incident.returned_at);
+        let lasted = lasted.map(|(from, to)| self.texts.lasted(language, to.since(from)));
+        let signal = incident.signal.map(|one| self.texts.signal(language, one));
         Words::from([
             ("title", told.title.get(language).to_owned()),
             ("asset", format!("{} {}", asset.code, asset.name)),
@@ -146,13 +174,48 @@ impl Renderer {
                     .unwrap_or_default(),
             ),
             ("person", told.person.clone().unwrap_or_default()),
-            ("time", local.format("%Y-%m-%d %H:%M:%S").to_string()),
+            ("time", self.time(told.at)),
+            (
+                "where",
+                if place.is_empty() {
+                    String::new()
+                } else {
+                    format!(" · {place}")
+                },
+            ),
+            ("place", place),
+            ("signal", signal.unwrap_or_default()),
+            ("raised", self.maybe_time(incident.raised_at)),
+            ("returned", self.maybe_time(incident.returned_at)),
+            ("lasted", lasted.unwrap_or_default()),
             ("action", self.action(told, language)),
             ("caution", self.caution(told, language)),
             ("priority", self.texts.priority(language, told.priority)),
             ("site", self.model.site.name.get(language).to_owned()),
             ("url", url.cloned().unwrap_or_default()),
         ])
+    }
+
+    /// Where the fault is; one that is not sure is said to be the last known place, with its time.
+    fn place(&self, told: &Told, language: Language) -> String {
+        let Some(place) = &told.incident.place else {
+            return String::new();
+        };
+        let text = place.text.get(language);
+        if place.fresh {
+            return text.to_owned();
+        }
+        self.texts
+            .last_known(language, text, &self.maybe_time(place.known_at))
+    }
+
+    fn time(&self, at: Timestamp) -> String {
+        let local = at.to_utc().with_timezone(&self.model.site.time_zone);
+        local.format("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    fn maybe_time(&self, at: Option<Timestamp>) -> String {
+        at.map(|at| self.time(at)).unwrap_or_default()
     }
 
     /// What to do first, when the rule is still configured.

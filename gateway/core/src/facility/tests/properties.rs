@@ -172,11 +172,7 @@ fn check_orders(facility: &Facility) {
             );
         }
     }
-    for alarm in facility
-        .alarms
-        .values()
-        .filter(|alarm| alarm.active && !alarm.latched)
-    {
+    for alarm in facility.alarms.values().filter(|alarm| alarm.active) {
         let no = alarm
             .work_order
             .as_ref()

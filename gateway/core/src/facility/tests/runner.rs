@@ -1,5 +1,6 @@
 //! Plays a timeline against a small building and writes what came of each line.
 
+use crate::alarm::AlarmChange;
 use crate::alarm::rule::{AlarmRule, RuleFile};
 use crate::facility::{
     Command, Effect, Effects, Facility, Input, MoveWorkOrder, NewWorkOrder, Outcome, Records,
@@ -10,7 +11,8 @@ use crate::profile::Profile;
 use crate::text::Text;
 use crate::time::{Duration, Timestamp};
 use crate::work_order::{
-    NewPart, NewPhoto, PhotoFormat, PhotoStage, RecordEdit, Repair, WorkOrderStatus,
+    NewPart, NewPhoto, PhotoFormat, PhotoStage, RecordEdit, Repair, WorkOrderChange,
+    WorkOrderStatus,
 };
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ pub(super) fn building() -> Arc<Model> {
 
 fn building_stale_after(stale_after: Duration) -> Arc<Model> {
     let rules: RuleFile = toml::from_str(RULES).unwrap();
-    let rules: Vec<Arc<AlarmRule>> = rules.rules.into_iter().map(Arc::new).collect();
+    let rules: Vec<Arc<AlarmRule>> = rules.into_rules().into_iter().map(Arc::new).collect();
     let profile: Profile = toml::from_str(PROFILE).unwrap();
     let spec = |code: &str, profile: &Arc<Profile>| AssetSpec {
         code: code.into(),
@@ -92,12 +94,15 @@ fn step(facility: &mut Facility, line: &str, effects: &mut Effects) -> Option<St
     if verb == "restart" {
         *facility = restart(facility, now);
     }
+    if verb == "cold" {
+        *facility = restart_knowing(Vec::new(), facility, now);
+    }
     if verb == "show" {
         return Some(show(facility, words[0], now));
     }
     let input = match verb {
         // A start looks at the time at once, as the engine does.
-        "tick" | "restart" => Input::Tick,
+        "tick" | "restart" | "cold" => Input::Tick,
         "back" => {
             let by = Duration::parse(words[0]).unwrap();
             Input::ClockSet(Duration::from_millis(-by.millis()))
@@ -290,6 +295,28 @@ fn show(facility: &Facility, key: &str, now: Timestamp) -> String {
         let all: Vec<String> = parts.chain(photos).collect();
         return format!("{key} holds {}", all.join(", "));
     }
+    if key == "urgent" {
+        let alarms = snapshot.by_urgency().into_iter();
+        let named = alarms.map(|alarm| {
+            let asset = &facility.model().asset(alarm.asset).code;
+            format!("{asset} {}", facility.model().rule(alarm.rule).rule.id)
+        });
+        return named.collect::<Vec<_>>().join(", ");
+    }
+    if let Some((id, alarm)) = key
+        .parse()
+        .ok()
+        .and_then(|id| snapshot.alarms.get_key_value(&id))
+    {
+        let signal = snapshot.signal(*id).code();
+        let lasted = alarm.returned_at.map(|end| end.since(alarm.raised_at));
+        let lasted = lasted.map_or(String::new(), |span| format!(", lasted {span}"));
+        let place = alarm.place.as_ref().map(place).unwrap_or_default();
+        return format!(
+            "alarm {id}: fault {signal}, {}{lasted}{place}",
+            alarm.state().code()
+        );
+    }
     if let Some(point) = facility.model().point_by_key(key) {
         let state = &snapshot.points[point.index()];
         let value = state
@@ -312,21 +339,39 @@ fn show(facility: &Facility, key: &str, now: Timestamp) -> String {
     )
 }
 
+fn place(place: &crate::Place) -> String {
+    let known = place
+        .known_at
+        .map_or(0, |at| at.since(START).millis() / 1000);
+    if place.fresh {
+        format!(", at {}", place.text.en)
+    } else {
+        format!(", last known at {} by {known}s", place.text.en)
+    }
+}
+
 fn tell(facility: &Facility, effect: &Effect) -> String {
     let model = facility.model();
+    let located = |at: &Option<crate::Place>, is: bool| {
+        at.as_ref().filter(|_| is).map(place).unwrap_or_default()
+    };
     let who = |by: &Option<String>| by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
     match effect {
         Effect::Alarm(one) => format!(
-            "alarm {} {} {}: {} -> {}{}",
+            "alarm {} {} {}: {} -> {}{}{}",
             one.alarm.id,
             model.rule(one.alarm.rule).rule.id,
             one.change.code(),
             one.from.code(),
             one.to.code(),
-            who(&one.by)
+            who(&one.by),
+            located(
+                &one.alarm.place,
+                matches!(one.change, AlarmChange::Raised | AlarmChange::Located)
+            )
         ),
         Effect::WorkOrder(one) => format!(
-            "order {} {}: {} -> {}, priority {}, times {}{}{}",
+            "order {} {}: {} -> {}, priority {}, times {}{}{}{}",
             one.order.no,
             one.change.code(),
             one.from.code(),
@@ -334,6 +379,7 @@ fn tell(facility: &Facility, effect: &Effect) -> String {
             one.order.priority.number(),
             one.order.occurrences,
             who(&one.by),
+            located(&one.order.place, one.change == WorkOrderChange::Located),
             one.note
                 .as_ref()
                 .filter(|_| one.from == one.to)

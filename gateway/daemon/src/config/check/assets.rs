@@ -4,6 +4,7 @@ use super::blind::blind;
 use super::{Place, instead};
 use crate::config::build::fitted;
 use crate::config::fault::Severity;
+use crate::config::places;
 use crate::config::{AssetConfig, Config, Library, LinkConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -260,7 +261,8 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
             .filter(|rule| fitted(rule, profile).is_none())
             .map(|rule| rule.id.clone())
             .collect();
-        for (rule, what) in blind(library, &profile.class) {
+        let unknown = places::unknown(library, &profile.class);
+        for (rule, what) in blind(library, &profile.class).into_iter().chain(unknown) {
             let what = format!("rule \"{rule}\" {what}");
             let remedy = "correct the rule, or take it out";
             at.add(Severity::Error, &format!("{index}.profile"), what, remedy);
@@ -270,6 +272,15 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
                 "profile \"{}\" has not the points of some rules, which are not used: {}",
                 asset.profile,
                 missing.join(", ")
+            );
+            at.add(Severity::Info, &format!("{index}.profile"), what, "");
+        }
+        let nowhere = places::nowhere(library, profile);
+        if !nowhere.is_empty() {
+            let what = format!(
+                "profile \"{}\" has no point that says where the fault of some rules is, which then name the place of the device alone: {}",
+                asset.profile,
+                nowhere.join(", ")
             );
             at.add(Severity::Info, &format!("{index}.profile"), what, "");
         }

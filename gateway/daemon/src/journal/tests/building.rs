@@ -92,7 +92,7 @@ pub(crate) fn minutes(count: i64) -> Timestamp {
 pub(crate) fn model(count: usize, without: &[&str]) -> Arc<Model> {
     let profile = Arc::new(toml::from_str(PROFILE).unwrap());
     let file: RuleFile = toml::from_str(RULES).unwrap();
-    let kept = file.rules.into_iter();
+    let kept = file.into_rules().into_iter();
     let kept = kept.filter(|rule| !without.contains(&rule.id.as_str()));
     let rules: Vec<_> = kept.map(Arc::new).collect();
     let asset = |number: usize| AssetSpec {
