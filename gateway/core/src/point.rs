@@ -115,13 +115,15 @@ pub enum QualityReason {
     Retained,
     /// It was old when it came: a backlog, or what was known before the gateway started.
     Late,
+    /// The message carries a time that cannot be read: its age is not known.
+    TimeUnreadable,
     /// The asset is disabled in the configuration.
     Disabled,
 }
 
 impl QualityReason {
     /// Every reason, for tables and translations.
-    pub const ALL: [QualityReason; 12] = [
+    pub const ALL: [QualityReason; 13] = [
         QualityReason::NeverRead,
         QualityReason::LinkDown,
         QualityReason::Timeout,
@@ -133,6 +135,7 @@ impl QualityReason {
         QualityReason::Undecodable,
         QualityReason::Retained,
         QualityReason::Late,
+        QualityReason::TimeUnreadable,
         QualityReason::Disabled,
     ];
 
@@ -150,6 +153,7 @@ impl QualityReason {
             QualityReason::Undecodable => "undecodable",
             QualityReason::Retained => "retained",
             QualityReason::Late => "late",
+            QualityReason::TimeUnreadable => "time_unreadable",
             QualityReason::Disabled => "disabled",
         }
     }

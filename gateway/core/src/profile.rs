@@ -195,6 +195,9 @@ pub struct TimeField {
     pub pointer: String,
     /// How the time is written.
     pub format: TimeFormat,
+    /// The device's time zone, for example `Asia/Shanghai`, for texts that do not name one.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 /// How a time is written.
@@ -206,7 +209,9 @@ pub enum TimeFormat {
     UnixMs,
     /// Seconds since 1970, with or without a fraction.
     UnixS,
-    /// RFC 3339 text.
+    /// Microseconds since 1970.
+    UnixUs,
+    /// Text as RFC 3339 has it, and its common variants: a space for the `T`, `+0100`, no zone.
     Rfc3339,
 }
 

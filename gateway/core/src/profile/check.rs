@@ -4,6 +4,7 @@
 
 mod classes;
 mod rows;
+mod times;
 
 pub use classes::{CLASSES, UNITS};
 
@@ -119,14 +120,7 @@ fn whole(profile: &Profile, faults: &mut Faults) {
                 "write 10ms or more",
             );
         }
-        if mqtt
-            .time
-            .as_ref()
-            .is_some_and(|time| !is_pointer(&time.pointer))
-        {
-            let remedy = "write a JSON pointer, for example \"/ts\"";
-            faults.add("mqtt.time", "the time's pointer is none", remedy);
-        }
+        times::check(profile, mqtt, faults);
     }
     if profile.points.is_empty() {
         faults.add("point", "the profile has no points", "add [[point]] tables");

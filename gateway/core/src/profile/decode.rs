@@ -2,10 +2,13 @@
 //!
 //! It never panics and never guesses: what does not decode is a reason, not a number.
 
+mod json;
 mod message;
 mod registers;
+mod time;
 
 pub use message::Message;
+pub use time::MessageTime;
 
 use super::{MessageFormat, PointRow, Table};
 use crate::model::PointKind;

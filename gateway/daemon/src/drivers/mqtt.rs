@@ -14,6 +14,7 @@ mod topics;
 
 use super::{Device, DriverContext, MqttLink};
 use crate::engine::{Delivery, EngineHandle, Stopped};
+use crate::health::Board;
 use crate::journal::{DeadLetter, InboxKey};
 use acks::Owed;
 use chrono::Utc;
@@ -22,6 +23,7 @@ use inbox::{Item, Outlet, Received};
 use session::{Filters, Session};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use zhiban_core::Timestamp;
 
@@ -41,6 +43,8 @@ pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
     let (debts, owed) = mpsc::channel(DEBTS);
     let session = Session::new(&context, link, filters, inbox, owed);
     let feeder = Feeder {
+        check: format!("mqtt/{}/times", context.link),
+        board: context.board,
         link: context.link,
         engine: context.engine,
         devices,
@@ -57,6 +61,9 @@ pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
 /// Feeds the engine.
 struct Feeder {
     link: String,
+    /// The line on the board about the times of its devices.
+    check: String,
+    board: Arc<Board>,
     engine: EngineHandle,
     devices: Devices,
     debts: mpsc::Sender<Owed>,
@@ -121,6 +128,9 @@ impl Feeder {
             }),
         };
         self.count(&meaning);
+        if meaning.times_changed {
+            self.show_times();
+        }
         let (settled, durable) = oneshot::channel();
         if let Some(packet) = message.packet {
             let owed = Owed {
@@ -189,6 +199,23 @@ impl Feeder {
         }
     }
 
+    /// Says on the board whose times cannot be read.
+    fn show_times(&self) {
+        const NAMED: usize = 5;
+        let count = self.devices.unreadable_times().count();
+        let named: Vec<&str> = self.devices.unreadable_times().take(NAMED).collect();
+        let others = if count > NAMED { ", …" } else { "" };
+        let detail = match count {
+            0 => String::new(),
+            _ => format!(
+                "the time in the messages of {count} devices cannot be read ({}{others}): their values \
+                 are uncertain; correct mqtt.time (format, zone) in the profile",
+                named.join(", ")
+            ),
+        };
+        self.board.set(&self.check, count == 0, false, detail);
+    }
+
     fn count(&self, meaning: &Meaning) {
         let kind = match meaning {
             Meaning { unknown: true, .. } => "unknown_topic",
@@ -196,8 +223,13 @@ impl Feeder {
                 problem: Some(_), ..
             } => "undecodable",
             Meaning {
+                unreadable_time: true,
+                ..
+            } => "unreadable_time",
+            Meaning {
                 wrong_clock: true, ..
             } => "wrong_clock",
+            Meaning { repaired: true, .. } => "repaired",
             Meaning { .. } => "good",
         };
         let labels = [("link", self.link.clone()), ("kind", kind.to_owned())];
@@ -225,6 +257,8 @@ mod tests {
     fn an_equal_message_is_another_one_unless_the_broker_sends_it_again() {
         let mut feeder = Feeder {
             link: "test".to_owned(),
+            check: "mqtt/test/times".to_owned(),
+            board: Arc::default(),
             engine: EngineHandle::channel().0,
             devices: Devices::new(Vec::new()),
             debts: mpsc::channel(1).0,

@@ -109,6 +109,7 @@ pub(super) fn quality_code(quality: Quality) -> u8 {
         QualityReason::Retained => 9,
         QualityReason::Disabled => 10,
         QualityReason::Late => 11,
+        QualityReason::TimeUnreadable => 12,
     };
     match quality {
         Quality::Good => 0,

@@ -149,3 +149,62 @@ fn a_class_has_its_points() {
     profile.points[0].point = "level".to_owned();
     assert_eq!(check(&profile), []);
 }
+
+#[test]
+fn a_time_that_cannot_be_read_is_refused_with_its_sample() {
+    let with = |time: &str, sample: &str, example: &str| {
+        let text = format!(
+            r#"
+            id = "maker-model"
+            class = "test"
+            title = {{ zh = "型号", en = "Model" }}
+            trust = "transcribed"
+            source = "a test"
+            [mqtt]
+            period = "1s"
+            time = {{ pointer = "/ts", {time} }}
+            sample = '{sample}'
+            [[point]]
+            point = "p"
+            name = {{ zh = "点", en = "Point" }}
+            kind = "counter"
+            mqtt = {{ topic = "t", read = {{ json = "/n" }} }}
+            example = {{ payload = '{example}', value = 1 }}
+            "#
+        );
+        let profile: Profile = toml::from_str(&text).unwrap();
+        let line = |fault: ProfileFault| format!("{}: {}", fault.path.join("."), fault.what);
+        check(&profile).into_iter().map(line).collect::<Vec<_>>()
+    };
+    let text = r#"format = "rfc3339""#;
+    let shanghai = r#"format = "rfc3339", zone = "Asia/Shanghai""#;
+    let local = r#"{"ts":"2026-11-25 23:46:44","n":1}"#;
+    let unread = "the sample's time at \"/ts\" cannot be read";
+    assert_eq!(
+        with(text, local, r#"{"n":1}"#),
+        [format!("mqtt.sample: {unread}")]
+    );
+    assert_eq!(with(shanghai, local, local), [""; 0]);
+    let european = r#"{"ts":"2026-11-25T23:46:44+0100","n":1}"#;
+    assert_eq!(with(text, european, european), [""; 0]);
+    assert_eq!(
+        with(text, european, local),
+        ["point.0.example: the example's time at \"/ts\" cannot be read"]
+    );
+    assert_eq!(
+        with(text, r#"{"n":1}"#, r#"{"n":1}"#),
+        ["mqtt.sample: the sample has no time at \"/ts\""]
+    );
+    assert_eq!(
+        with(r#"format = "rfc3339", zone = "Peking""#, local, local),
+        ["mqtt.time: there is no time zone \"Peking\""]
+    );
+    assert_eq!(
+        with(
+            r#"format = "unix_s", zone = "Asia/Shanghai""#,
+            r#"{"ts":5}"#,
+            r#"{"n":1}"#
+        ),
+        ["mqtt.time: a count since 1970 has no time zone"]
+    );
+}

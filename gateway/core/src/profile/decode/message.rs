@@ -2,10 +2,9 @@
 //!
 //! A payload is bytes from outside: anything may stand in it, and it is parsed once for all points.
 
+use super::json::{self, Document};
 use super::{MessageFormat, Raw};
 use crate::point::QualityReason;
-use crate::profile::{TimeField, TimeFormat};
-use crate::time::Timestamp;
 use serde_json::Value as Json;
 use std::cell::OnceCell;
 
@@ -13,7 +12,7 @@ use std::cell::OnceCell;
 #[derive(Debug)]
 pub struct Message<'p> {
     payload: &'p [u8],
-    json: OnceCell<Option<Json>>,
+    json: OnceCell<Document>,
 }
 
 impl<'p> Message<'p> {
@@ -27,14 +26,19 @@ impl<'p> Message<'p> {
 
     /// The payload as JSON; `None` when it is none.
     pub fn json(&self) -> Option<&Json> {
-        self.json
-            .get_or_init(|| serde_json::from_slice(self.payload).ok())
-            .as_ref()
+        let document = self.json.get_or_init(|| json::read(self.payload));
+        document.json.as_ref()
+    }
+
+    /// Whether it was asked for as JSON and only became it by putting something right.
+    pub fn repaired(&self) -> bool {
+        self.json.get().is_some_and(|document| document.repaired)
     }
 
     fn text(&self) -> Result<&'p str, QualityReason> {
         let text = std::str::from_utf8(self.payload).map_err(|_| QualityReason::Undecodable)?;
-        Ok(text.trim())
+        // A mark in front or padding behind belongs to no value.
+        Ok(text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\0' | '\u{FEFF}')))
     }
 
     /// The raw value; `None` when a JSON message does not speak of it.
@@ -65,6 +69,8 @@ fn scalar(json: &Json) -> Result<Raw, QualityReason> {
             (None, Some(number)) => Ok(Raw::Float(number)),
             (None, None) => Err(QualityReason::Undecodable),
         },
+        // Bytes of another character set: what they were is not known.
+        Json::String(text) if text.contains('\u{FFFD}') => Err(QualityReason::Undecodable),
         Json::String(text) => Ok(Raw::Text(text.as_str().into())),
         Json::Null => Err(QualityReason::NotAvailable),
         Json::Array(_) | Json::Object(_) => Err(QualityReason::Undecodable),
@@ -79,26 +85,4 @@ fn hexadecimal(text: &str, first: usize, length: usize) -> Result<Raw, QualityRe
     let sign = digits.starts_with(['+', '-']);
     let number = i64::from_str_radix(digits, 16).ok().filter(|_| !sign);
     number.map(Raw::Integer).ok_or(QualityReason::Undecodable)
-}
-
-impl TimeField {
-    /// The time a message carries; `None` when it carries none that can be read.
-    pub fn read(&self, message: &Message<'_>) -> Option<Timestamp> {
-        let found = message.json()?.pointer(&self.pointer)?;
-        match self.format {
-            TimeFormat::UnixMs => found.as_i64().map(Timestamp),
-            TimeFormat::UnixS => {
-                let millis = (found.as_f64()? * 1000.0).round();
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "checked against 2^53 first"
-                )]
-                (millis.abs() < 9_007_199_254_740_992.0).then_some(Timestamp(millis as i64))
-            }
-            TimeFormat::Rfc3339 => {
-                let time = chrono::DateTime::parse_from_rfc3339(found.as_str()?).ok()?;
-                Some(time.to_utc().into())
-            }
-        }
-    }
 }

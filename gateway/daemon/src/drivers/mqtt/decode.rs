@@ -4,7 +4,7 @@
 use super::clock::{DeviceClock, Live, MOST_FUTURE};
 use super::topics::{Target, Topics};
 use crate::drivers::Device;
-use zhiban_core::profile::decode::{Decoder, Message};
+use zhiban_core::profile::decode::{Decoder, Message, MessageTime};
 use zhiban_core::profile::{Availability, PointRow};
 use zhiban_core::{
     AssetId, Duration, Input, LinkState, PointId, Quality, QualityReason, Sample, SampleBatch,
@@ -35,6 +35,12 @@ pub(super) struct Meaning {
     pub(super) inputs: Vec<Input>,
     /// Whether its own time is of a clock that is wrong.
     pub(super) wrong_clock: bool,
+    /// Whether it carries a time that cannot be read.
+    pub(super) unreadable_time: bool,
+    /// Whether the times of a device became readable, or ceased to be so.
+    pub(super) times_changed: bool,
+    /// Whether something in it had to be put right before it could be read.
+    pub(super) repaired: bool,
     /// Why it could not be decoded.
     pub(super) problem: Option<&'static str>,
     /// Whether no device is behind its topic.
@@ -51,6 +57,10 @@ struct Known {
     clock: DeviceClock,
     /// Whether it was logged that its clock is wrong.
     told: bool,
+    /// Whether it was logged that its messages had to be put right.
+    told_repaired: bool,
+    /// Whether the last time that it sent could not be read.
+    unreadable_time: bool,
 }
 
 /// All devices of a link, and how their links stand.
@@ -75,6 +85,8 @@ impl Devices {
             state: LinkState::Unknown,
             clock: DeviceClock::default(),
             told: false,
+            told_repaired: false,
+            unreadable_time: false,
             device,
         });
         Self {
@@ -96,6 +108,12 @@ impl Devices {
             .collect()
     }
 
+    /// The codes of the devices whose times cannot be read now.
+    pub(super) fn unreadable_times(&self) -> impl Iterator<Item = &str> {
+        let known = self.known.iter().filter(|known| known.unreadable_time);
+        known.map(|known| known.device.code.as_str())
+    }
+
     /// Decodes a message.
     pub(super) fn decode(&mut self, raw: Raw<'_>) -> Meaning {
         let about = self.topics.about(raw.topic);
@@ -115,8 +133,12 @@ impl Devices {
         for target in about.targets {
             if let Some(known) = self.known.get_mut(target.device) {
                 known.samples(target, &message, raw, &mut meaning);
+                if message.repaired() {
+                    known.tell_repaired(raw.topic);
+                }
             }
         }
+        meaning.repaired = message.repaired();
         meaning
     }
 }
@@ -137,7 +159,10 @@ impl Known {
         let Availability {
             online, offline, ..
         } = settings.availability.as_ref()?;
-        match payload.trim_ascii() {
+        let padding = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
+        let end = payload.iter().rposition(|byte| !padding(byte));
+        let payload = payload.get(..end.map_or(0, |end| end + 1));
+        match payload.unwrap_or_default().trim_ascii_start() {
             payload if payload == online.as_bytes() => Some(LinkState::Up),
             payload if payload == offline.as_bytes() => Some(LinkState::Down),
             _ => None,
@@ -172,6 +197,13 @@ impl Known {
             meaning.problem = Some("none of its points could be decoded");
         }
         let (at, retained) = self.time(message, raw, meaning);
+        if self.unreadable_time {
+            // How old they are nobody knows: they may raise, and clear nothing.
+            let unsure = Quality::Uncertain(QualityReason::TimeUnreadable);
+            let good = samples.iter_mut();
+            good.filter(|sample| sample.quality == Quality::Good)
+                .for_each(|sample| sample.quality = unsure);
+        }
         if !raw.retained {
             meaning.inputs.extend(self.set(LinkState::Up));
         }
@@ -183,6 +215,17 @@ impl Known {
         }));
     }
 
+    fn tell_repaired(&mut self, topic: &str) {
+        if !self.told_repaired {
+            self.told_repaired = true;
+            tracing::warn!(
+                asset.code = %self.device.code, topic,
+                "its messages are not quite JSON (such as nan, padding or text behind the end); \
+                 what can be read for certain is taken"
+            );
+        }
+    }
+
     /// When the values were acquired, and whether that may have been long ago.
     fn time(
         &mut self,
@@ -192,7 +235,19 @@ impl Known {
     ) -> (Timestamp, bool) {
         let settings = self.device.profile.mqtt.as_ref();
         let field = settings.and_then(|mqtt| mqtt.time.as_ref());
-        let Some(own) = field.and_then(|field| field.read(message)) else {
+        let read = field.map_or(MessageTime::Absent, |field| field.read(message));
+        let unreadable = read == MessageTime::Unreadable;
+        if unreadable && !self.unreadable_time {
+            tracing::warn!(
+                asset.code = %self.device.code, topic = raw.topic,
+                "the time in its messages cannot be read: its values count when they come, as \
+                 uncertain; correct mqtt.time (format, zone) in its profile"
+            );
+        }
+        meaning.times_changed |= unreadable != self.unreadable_time;
+        self.unreadable_time = unreadable;
+        meaning.unreadable_time |= unreadable;
+        let Some(own) = read.at(raw.now) else {
             return (raw.now, raw.retained);
         };
         let live = (!raw.retained && !raw.repeated).then_some(Live {

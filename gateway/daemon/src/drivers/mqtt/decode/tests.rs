@@ -227,3 +227,49 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn one_value_that_is_no_number_leaves_the_others_as_they_are() {
+    let mut devices = devices();
+    let payload = "\u{FEFF}{\"p\": nan, \"run\": true}\0\0";
+    let meaning = devices.decode(raw("楼/P1/state", payload));
+    assert!(meaning.repaired && meaning.problem.is_none());
+    let samples = &batch(&meaning).samples;
+    let not_available = Quality::Bad(QualityReason::NotAvailable);
+    assert_eq!(
+        (&samples[0].value, samples[0].quality),
+        (&None, not_available)
+    );
+    assert_eq!(samples[1].value, Some(Value::Flag(true)));
+    assert_eq!(samples[1].quality, Quality::Good);
+    let whole = devices.decode(raw("楼/P1/state", r#"{"p": 1, "run": true}"#));
+    assert!(!whole.repaired);
+    let padded = devices.decode(raw("楼/P1/online", "0\0"));
+    assert_eq!(padded.inputs, [link(1, LinkState::Down)]);
+    let empty = devices.decode(raw("楼/P1/online", "\0"));
+    assert!(empty.problem.is_some());
+}
+
+#[test]
+fn values_whose_time_cannot_be_read_are_unsure_until_it_can() {
+    let mut devices = devices();
+    let odd = r#"{"ts": "yesterday", "p": 1, "run": true}"#;
+    let meaning = devices.decode(raw("楼/P1/state", odd));
+    assert!(meaning.unreadable_time);
+    let unsure = Quality::Uncertain(QualityReason::TimeUnreadable);
+    assert_eq!(batch(&meaning).at, NOW);
+    assert!(
+        batch(&meaning)
+            .samples
+            .iter()
+            .all(|sample| sample.quality == unsure)
+    );
+    assert_eq!(devices.unreadable_times().collect::<Vec<_>>(), ["P1"]);
+    let text = format!(r#"{{"ts": "{}", "p": 1}}"#, NOW.0);
+    let meaning = devices.decode(raw("楼/P1/state", &text));
+    assert_eq!(batch(&meaning).samples[0].quality, Quality::Good);
+    assert_eq!(devices.unreadable_times().count(), 0);
+    // One that carries no time at all is as before.
+    let meaning = devices.decode(raw("楼/P1/state", r#"{"p": 1}"#));
+    assert_eq!(batch(&meaning).samples[0].quality, Quality::Good);
+}
