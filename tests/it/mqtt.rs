@@ -298,17 +298,97 @@ async fn a_broker_that_forgot_the_session_is_subscribed_to_again() {
 }
 
 #[tokio::test]
-async fn a_message_above_every_limit_costs_the_session_and_not_the_link() {
+async fn a_message_above_every_limit_is_put_aside_and_all_behind_it_arrive() {
     let Some(broker) = Mosquitto::start().await else {
         return;
     };
     let mut driver = Driver::start(broker.port(), "P7");
     let publisher = Publisher::start(broker.port()).await;
     settle(&mut driver, &publisher).await;
+    driver.end().await;
+    // The gateway is away; the broker has no limit and accepts all of it.
     publisher.publish("P7/text", vec![b'x'; 17 << 20]).await;
-    // The broker would send it first for ever; what is kept comes in the next session.
-    publisher.retain("P7/state", "{\"n\": 2}").await;
-    while driver.number().await != 2 {}
+    for n in 0..20 {
+        publisher
+            .publish("P7/state", format!("{{\"n\": {n}}}"))
+            .await;
+    }
+    publisher.retain("P7/text", "z".repeat(17 << 20)).await;
+    publisher.confirmed(23).await;
+    let mut driver = Driver::start(broker.port(), "P7");
+    let (mut seen, mut letters) = (BTreeSet::new(), Vec::new());
+    while seen.len() < 20 || letters.len() < 2 {
+        let delivery = driver.delivery().await;
+        make_durable(delivery.durable);
+        letters.extend(delivery.dead_letter);
+        seen.extend(delivery.inputs.iter().filter_map(|input| match input {
+            Input::Samples(batch) => number(batch),
+            Input::Link { .. } | Input::ClockSet(_) | Input::Command(_) | Input::Tick => None,
+        }));
+    }
+    assert!(letters.iter().all(|letter| {
+        let whole = letter.payload.len() == 64 << 10 && letter.topic == "P7/text";
+        whole && letter.reason.contains("too large")
+    }));
     driver.says(None).await;
+    driver.end().await;
+    // It was acknowledged: only what the broker keeps for everybody comes to the next one.
+    publisher.publish("P7/state", "{\"n\": 20}").await;
+    let mut next = Driver::start(broker.port(), "P7");
+    assert_eq!(next.number().await, 20);
+    next.end().await;
+}
+
+#[tokio::test]
+async fn a_gateway_far_behind_slows_the_broker_down_and_keeps_the_connection() {
+    let Some(broker) = Mosquitto::start().await else {
+        return;
+    };
+    let proxy = FaultProxy::start(([127, 0, 0, 1], broker.port()).into()).await;
+    let link = zhiban::drivers::MqttLink {
+        // The broker ends a connection that is silent for 1.5 s.
+        keep_alive: zhiban_core::Duration::from_secs(1),
+        ..driver::plain(proxy.port())
+    };
+    let mut driver = Driver::start_on(link, "P7");
+    let publisher = Publisher::start(broker.port()).await;
+    settle(&mut driver, &publisher).await;
+    let sizes: Vec<usize> = (0..80).map(|n| (1 << 20) + n).collect();
+    for size in &sizes {
+        publisher.publish("P7/text", vec![b'x'; *size]).await;
+    }
+    publisher.confirmed(sizes.len() + 1).await;
+    // The engine takes nothing, and 64 MiB are all that may wait for it.
+    let behind = tokio::time::timeout(std::time::Duration::from_secs(5), async {
+        crate::support::wait_until(crate::support::PATIENCE, "another connection", async || {
+            proxy.accepted() > 1
+        })
+        .await;
+    });
+    assert!(behind.await.is_err(), "the connection was given up");
+    for size in sizes {
+        let delivery = driver.delivery().await;
+        assert!(!delivery.key.unique, "the broker had to send it again");
+        let [Input::Samples(batch)] = delivery.inputs.as_slice() else {
+            panic!("{} inputs", delivery.inputs.len());
+        };
+        assert_eq!(text_length(batch), Some(size));
+        make_durable(delivery.durable);
+    }
+    assert_eq!(proxy.accepted(), 1);
+    driver.end().await;
+}
+
+#[tokio::test]
+async fn another_client_with_the_gateways_id_is_named() {
+    let Some(broker) = Mosquitto::start().await else {
+        return;
+    };
+    let driver = Driver::start(broker.port(), "P7");
+    driver.says(None).await;
+    let mut double = tokio::task::JoinSet::new();
+    double.spawn(driver::stay_connected("zhiban-test", broker.port()));
+    let said = "another client uses the id \"zhiban-test\"";
+    driver.says(Some(said)).await;
     driver.end().await;
 }

@@ -369,6 +369,9 @@ pub enum LinkState {
     Up,
     /// Answers come, and some fail.
     Degraded,
+    /// Data come, but somebody else takes the connection again and again: some of them are missed,
+    /// and nobody knows which.
+    Contested,
     /// No answers.
     Down,
     /// Not read, by configuration.
@@ -380,7 +383,7 @@ impl LinkState {
     pub fn code(self) -> &'static str {
         match self {
             LinkState::Up => "up",
-            LinkState::Degraded => "degraded",
+            LinkState::Degraded | LinkState::Contested => "degraded",
             LinkState::Unknown | LinkState::Down => "down",
             LinkState::Disabled => "disabled",
         }

@@ -258,7 +258,7 @@ impl Publisher {
         sent.await.unwrap();
     }
 
-    pub(super) async fn retain(&self, topic: &str, payload: &str) {
+    pub(super) async fn retain(&self, topic: &str, payload: impl Into<Vec<u8>>) {
         let sent = self.client.publish(topic, QoS::AtLeastOnce, true, payload);
         sent.await.unwrap();
     }
@@ -269,6 +269,19 @@ impl Publisher {
             self.confirmed.load(Ordering::Relaxed) >= count
         })
         .await;
+    }
+}
+
+/// Another client under this name, which connects again whenever it is thrown out.
+pub(super) async fn stay_connected(id: &'static str, port: u16) {
+    let mut options = MqttOptions::new(id, "127.0.0.1", port);
+    options.set_clean_session(false);
+    let (_client, mut events) = AsyncClient::new(options, 1);
+    let mut pause = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        if events.poll().await.is_err() {
+            pause.tick().await;
+        }
     }
 }
 

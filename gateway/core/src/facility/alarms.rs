@@ -6,7 +6,7 @@ use super::{Effect, Effects, Facility, Pending};
 use crate::alarm::rule::Evidence;
 use crate::alarm::{Alarm, AlarmChange, AlarmId, AlarmState, AlarmTransition, Signal};
 use crate::facility::deadlines::Deadline;
-use crate::model::{AssetId, PointId, RuleId};
+use crate::model::{AssetId, LinkState, PointId, RuleId};
 use crate::point::Quality;
 use crate::time::{Duration, Timestamp};
 
@@ -34,6 +34,12 @@ impl Facility {
                 self.judge(rule, now, effects);
             }
         }
+    }
+
+    /// Whether an asset is heard, and all that it says; `None` while that is not known.
+    fn has_whole_data(&self, asset: AssetId) -> Option<bool> {
+        let whole = self.links[asset.index()] != LinkState::Contested;
+        self.has_data[asset.index()].map(|has_data| has_data && whole)
     }
 
     /// Only what was measured counts, at the time it was measured: a value from before a restart
@@ -96,7 +102,7 @@ impl Facility {
         let bound = self.model.rule(rule);
         bound.judge(&Evidence {
             points: &self.points,
-            has_data: self.has_data[bound.asset.index()],
+            has_data: self.has_whole_data(bound.asset),
             active: self.condition_holds(rule),
             history: &self.rules[rule.index()].memory,
         })

@@ -211,10 +211,13 @@ impl Facility {
         if self.links[asset.index()] == state || self.model.asset(asset).disabled {
             return;
         }
-        self.links[asset.index()] = state;
+        let before = std::mem::replace(&mut self.links[asset.index()], state);
         self.sequence += 1;
         if state == LinkState::Down {
             self.lose(asset, QualityReason::LinkDown, now, effects);
+        }
+        if [before, state].contains(&LinkState::Contested) {
+            self.judge_no_data(asset, now, effects);
         }
     }
 

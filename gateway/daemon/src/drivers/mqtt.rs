@@ -6,9 +6,11 @@
 mod acks;
 mod clock;
 mod decode;
+mod frames;
 mod inbox;
-mod oversize;
+mod line;
 mod session;
+mod takeover;
 mod tls;
 mod topics;
 
@@ -29,6 +31,9 @@ use zhiban_core::Timestamp;
 
 /// Debts on their way back to the talk; it always takes them, so this only evens out bursts.
 const DEBTS: usize = 4096;
+/// A message with more bytes than this is followed until it is durable, whether or not the broker
+/// waits to hear of it: many of them must not wait behind the queue that bounds them.
+const HEAVY: usize = 4 * 1024;
 /// How much of a message that cannot be decoded is kept.
 const KEPT: usize = 64 * 1024;
 
@@ -103,6 +108,9 @@ impl Feeder {
                     self.numbers = Numbers::of_new_session();
                     Ok(())
                 }
+                Item::Contested(contested) => {
+                    self.engine.inputs(self.devices.contested(contested)).await
+                }
                 Item::Lost => self.engine.inputs(self.devices.all_down()).await,
             };
             if let Err(stopped) = fed {
@@ -112,7 +120,7 @@ impl Feeder {
         Stopped
     }
 
-    async fn message(&mut self, message: Received) -> Result<(), Stopped> {
+    async fn message(&mut self, mut message: Received) -> Result<(), Stopped> {
         let meaning = match message.oversize {
             true => Meaning {
                 problem: Some("it is too large to be looked at"),
@@ -132,11 +140,12 @@ impl Feeder {
             self.show_times();
         }
         let (settled, durable) = oneshot::channel();
-        if let Some(packet) = message.packet {
+        if message.packet.is_some() || message.payload.len() > HEAVY {
             let owed = Owed {
                 epoch: message.epoch,
-                packet,
+                packet: message.packet,
                 durable,
+                weight: message.weight.take(),
             };
             self.debts.send(owed).await.map_err(|_| Stopped)?;
         } else if meaning.problem.is_none() {
@@ -250,6 +259,7 @@ mod tests {
             oversize: false,
             topic: "a".to_owned(),
             payload: payload.into(),
+            weight: None,
         }
     }
 

@@ -110,10 +110,10 @@ fn step(facility: &mut Facility, line: &str, effects: &mut Effects) -> Option<St
         "forward" => Input::ClockSet(Duration::parse(words[0]).unwrap()),
         "link" => Input::Link {
             asset: facility.model().asset_by_code(words[0]).unwrap(),
-            state: if words[1] == "up" {
-                LinkState::Up
-            } else {
-                LinkState::Down
+            state: match words[1] {
+                "up" => LinkState::Up,
+                "contested" => LinkState::Contested,
+                _ => LinkState::Down,
             },
         },
         "read" | "retained" => Input::Samples(batch(facility, &words, now, verb == "retained")),

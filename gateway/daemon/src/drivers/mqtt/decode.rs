@@ -54,6 +54,8 @@ struct Known {
     device: Device,
     decoders: Vec<Decoder>,
     state: LinkState,
+    /// Whether another client takes the connection again and again.
+    contested: bool,
     clock: DeviceClock,
     /// Whether it was logged that its clock is wrong.
     told: bool,
@@ -83,6 +85,7 @@ impl Devices {
                 .map(PointRow::decoder)
                 .collect(),
             state: LinkState::Unknown,
+            contested: false,
             clock: DeviceClock::default(),
             told: false,
             told_repaired: false,
@@ -106,6 +109,18 @@ impl Devices {
         known
             .filter_map(|known| known.set(LinkState::Down))
             .collect()
+    }
+
+    /// Another client takes the connection again and again, or does so no more: of the devices that
+    /// are there, not all is heard.
+    pub(super) fn contested(&mut self, contested: bool) -> Vec<Input> {
+        let known = self.known.iter_mut();
+        let news = known.filter_map(|known| {
+            known.contested = contested;
+            let there = matches!(known.state, LinkState::Up | LinkState::Contested);
+            known.set(if there { LinkState::Up } else { known.state })
+        });
+        news.collect()
     }
 
     /// The codes of the devices whose times cannot be read now.
@@ -146,6 +161,8 @@ impl Devices {
 impl Known {
     /// A change of the link, when it is one.
     fn set(&mut self, state: LinkState) -> Option<Input> {
+        let taken = self.contested && state == LinkState::Up;
+        let state = if taken { LinkState::Contested } else { state };
         let news = self.state != state;
         self.state = state;
         news.then_some(Input::Link {

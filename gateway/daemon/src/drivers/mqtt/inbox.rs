@@ -1,9 +1,11 @@
 //! The queue between the task that talks to the broker and the one that feeds the engine. It is
-//! bounded in messages and bytes, and its sender never waits: who waits answers no ping.
+//! bounded in messages and bytes, and its sender never waits inside it: who waits answers no ping.
+//! What does not fit is given back, and there is word when there is room again. A message weighs
+//! until nobody needs it any more, also where it waits behind this queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 const MOST_MESSAGES: usize = 100_000;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -27,6 +29,22 @@ pub(super) struct Received {
     pub(super) topic: String,
     /// Its payload.
     pub(super) payload: bytes::Bytes,
+    /// Its part of what may wait; `None` before it is in the queue.
+    pub(super) weight: Option<Weight>,
+}
+
+/// Bytes that count as waiting until this is dropped.
+#[derive(Debug)]
+pub(super) struct Weight {
+    bytes: usize,
+    fill: Arc<Fill>,
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.fill.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.fill.freed.notify_one();
+    }
 }
 
 impl Received {
@@ -44,6 +62,8 @@ pub(super) enum Item {
     NewSession,
     /// The broker has been out of reach for too long.
     Lost,
+    /// Whether another client takes the connection again and again.
+    Contested(bool),
 }
 
 /// There is no room.
@@ -54,39 +74,65 @@ pub(super) struct Full;
 #[derive(Debug)]
 pub(super) struct Inbox {
     sender: mpsc::Sender<Item>,
-    bytes: Arc<AtomicUsize>,
+    fill: Arc<Fill>,
 }
 
 /// The end that is read.
 #[derive(Debug)]
 pub(super) struct Outlet {
     receiver: mpsc::Receiver<Item>,
-    bytes: Arc<AtomicUsize>,
+    fill: Arc<Fill>,
+}
+
+/// How full a queue is.
+#[derive(Debug, Default)]
+struct Fill {
+    bytes: AtomicUsize,
+    /// Told whenever something was taken out, or weighs no more.
+    freed: Notify,
 }
 
 /// A queue.
 pub(super) fn queue() -> (Inbox, Outlet) {
     let (sender, receiver) = mpsc::channel(MOST_MESSAGES + RESERVE);
-    let bytes = Arc::new(AtomicUsize::new(0));
+    let fill = Arc::<Fill>::default();
     let inbox = Inbox {
         sender,
-        bytes: bytes.clone(),
+        fill: fill.clone(),
     };
-    (inbox, Outlet { receiver, bytes })
+    (inbox, Outlet { receiver, fill })
 }
 
 impl Inbox {
-    /// Puts a message in, if there is room for it and its bytes.
-    pub(super) fn push(&self, message: Received) -> Result<(), Full> {
+    /// Puts a message in, if there is room for it and its bytes; gives it back otherwise.
+    pub(super) fn push(&self, mut message: Received) -> Result<(), Box<Received>> {
         let size = message.bytes();
-        let waiting = self.bytes.load(Ordering::Relaxed);
-        if self.sender.capacity() <= RESERVE || waiting + size > MOST_BYTES {
-            return Err(Full);
+        if !self.has(RESERVE + 1, size) {
+            return Err(Box::new(message));
         }
-        self.bytes.fetch_add(size, Ordering::Relaxed);
-        self.sender
-            .try_send(Item::Message(message))
-            .map_err(|_| Full)
+        let Ok(place) = self.sender.try_reserve() else {
+            return Err(Box::new(message));
+        };
+        self.fill.bytes.fetch_add(size, Ordering::Relaxed);
+        message.weight = Some(Weight {
+            bytes: size,
+            fill: self.fill.clone(),
+        });
+        place.send(Item::Message(message));
+        Ok(())
+    }
+
+    /// Waits until a quarter of the queue is free, so that a full one is not refilled one by one.
+    pub(super) async fn room(&self) {
+        while !self.has(MOST_MESSAGES / 4, MOST_BYTES / 4) {
+            self.fill.freed.notified().await;
+        }
+    }
+
+    /// Whether so many more messages and bytes may come.
+    fn has(&self, messages: usize, bytes: usize) -> bool {
+        let waiting = self.fill.bytes.load(Ordering::Relaxed);
+        self.sender.capacity() >= messages && waiting + bytes <= MOST_BYTES
     }
 
     /// Says that the broker began a session.
@@ -100,13 +146,19 @@ impl Inbox {
     }
 }
 
+impl Inbox {
+    /// Says whether another client takes the connection again and again.
+    pub(super) fn contested(&self, contested: bool) -> Result<(), Full> {
+        let news = Item::Contested(contested);
+        self.sender.try_send(news).map_err(|_| Full)
+    }
+}
+
 impl Outlet {
     /// The next item; `None` when the other end is gone.
     pub(super) async fn next(&mut self) -> Option<Item> {
         let item = self.receiver.recv().await?;
-        if let Item::Message(message) = &item {
-            self.bytes.fetch_sub(message.bytes(), Ordering::Relaxed);
-        }
+        self.fill.freed.notify_one();
         Some(item)
     }
 }
@@ -124,19 +176,42 @@ mod tests {
             oversize: false,
             topic: String::new(),
             payload: vec![0; size].into(),
+            weight: None,
         }
     }
 
     #[tokio::test]
     async fn it_is_bounded_in_bytes_and_messages_and_keeps_room_for_news() {
         let (inbox, mut outlet) = queue();
-        assert_eq!(inbox.push(message(MOST_BYTES)), Ok(()));
-        assert_eq!(inbox.push(message(1)), Err(Full));
-        outlet.next().await;
+        assert!(inbox.push(message(MOST_BYTES)).is_ok());
+        assert!(inbox.push(message(1)).is_err());
+        let taken = outlet.next().await;
+        assert!(inbox.push(message(1)).is_err(), "it still weighs");
+        drop(taken);
         for _ in 0..MOST_MESSAGES {
-            assert_eq!(inbox.push(message(1)), Ok(()));
+            assert!(inbox.push(message(1)).is_ok());
         }
-        assert_eq!(inbox.push(message(1)), Err(Full));
+        let back = inbox.push(message(7)).unwrap_err();
+        assert_eq!(back.payload.len(), 7);
         assert_eq!(inbox.lost(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn there_is_word_of_room_when_a_quarter_is_free() {
+        let (inbox, mut outlet) = queue();
+        inbox.room().await;
+        while inbox.push(message(1)).is_ok() {}
+        let taken = async {
+            for _ in 0..MOST_MESSAGES / 4 {
+                outlet.next().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = inbox.room() => panic!("it is full"),
+            () = std::future::ready(()) => {}
+        }
+        tokio::join!(inbox.room(), taken);
+        assert!(inbox.push(message(1)).is_ok());
     }
 }

@@ -1,74 +1,58 @@
-//! The talk with the broker: one task that polls and never waits to send. Each connection gets a
-//! client of its own, so that nothing a broken one left inside the library can wedge the next.
+//! The talk with the broker: one task that never waits for anybody but the network. While the
+//! gateway is far behind it reads no further, and the broker's acknowledgements come later.
 
 use super::acks::{Acks, NotDurable, Owed};
+use super::frames::Frame;
 use super::inbox::{Inbox, Received};
-use super::oversize::{Oversize, Remedy};
-use super::tls;
+use super::line::{Broken, Line};
+use super::takeover::Takeover;
 use crate::drivers::backoff::Backoff;
 use crate::drivers::{DriverContext, MqttLink};
 use crate::health::Board;
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, MqttOptions, NetworkOptions, Packet, Publish, QoS,
-    StateError, SubscribeFilter, SubscribeReasonCode, Transport, mqttbytes,
+    ConnAck, Packet, Publish, QoS, Subscribe, SubscribeFilter, SubscribeReasonCode, mqttbytes,
 };
-use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// Requests (acknowledgements, subscriptions) that may wait inside the client.
-const REQUESTS: usize = 4096;
 /// How many filters go into one request.
 const FILTERS: usize = 50;
-const CONNECTION_TIMEOUT_SECONDS: u64 = 5;
-/// A connection on which nothing at all happens for this long beyond the keep-alive is given up.
-const STUCK: Duration = Duration::from_secs(60);
 /// The broker may be away for so long before the devices count as out of reach.
 const GRACE: Duration = Duration::from_secs(3);
-/// The largest message at first: 1 MiB and its head.
-const USUAL_PACKET: usize = 1024 * 1024 + 64 * 1024;
-/// The largest that is ever let in: it must fit into a small machine's memory.
-const MOST_PACKET: usize = 16 * 1024 * 1024;
-/// How long it takes until the broker is tried again that still sends one above that, although the
-/// session was given up.
-const PAUSE: Duration = Duration::from_secs(120);
-/// A larger payload is not looked at, only its beginning is kept.
-const MOST_PAYLOAD: usize = 8 * 1024 * 1024;
-const KEPT: usize = 64 * 1024;
+/// The longest wait between two attempts: what the broker holds for the gateway, a fire among it,
+/// must not wait for long once the broker is back.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 enum End {
-    #[error("{0}")]
-    Failed(#[from] Box<ConnectionError>),
-    #[error("nothing happened for {} s", .0.as_secs())]
-    Stuck(Duration),
-    #[error("the gateway is too far behind; the broker will send again")]
-    Full,
+    #[error(transparent)]
+    Broken(#[from] Broken),
     #[error("a message could not be stored; the broker will send it again")]
     NotDurable,
-    #[error(
-        "the broker's session is given up, with all that waited in it, for a message of more than \
-         {} MiB; let the broker refuse such messages (max_packet_size)", MOST_PACKET >> 20
-    )]
-    GivenUp,
-    #[error("encryption: {0}")]
-    Tls(#[from] tls::TlsError),
 }
 
 impl End {
     /// The stable name, a label of the metrics.
     fn kind(&self) -> &'static str {
         match self {
-            Self::Failed(_) => "failed",
-            Self::Stuck(_) => "stuck",
-            Self::Full => "full",
+            Self::Broken(broken) => match broken {
+                Broken::Closed => "closed",
+                Broken::Silent | Broken::Stuck => "stuck",
+                Broken::Io(_) | Broken::Refused(_) | Broken::Protocol(_) => "failed",
+                Broken::Tls(_) => "tls",
+            },
             Self::NotDurable => "not_durable",
-            Self::GivenUp => "given_up",
-            Self::Tls(_) => "tls",
+        }
+    }
+
+    fn by_broker(&self) -> bool {
+        match self {
+            Self::Broken(broken) => broken.by_peer(),
+            Self::NotDurable => false,
         }
     }
 }
@@ -99,13 +83,14 @@ pub(super) struct Session {
     subscribed: bool,
     /// Confirmations of all filters that are still to come.
     unconfirmed: usize,
-    packet_limit: usize,
-    /// Messages above every limit.
-    oversize: Oversize,
-    /// Whether the next connection only makes the broker forget the session.
-    give_up: bool,
     /// Whether the broker began a session and the feeding task was not told yet.
     new_session: bool,
+    /// A message that found no room; nothing behind it is read meanwhile.
+    held: Option<Box<Received>>,
+    takeover: Takeover,
+    /// Whether the feeding task knows that another client takes the connection, as far as it was
+    /// told.
+    told_contested: bool,
     /// When the devices count as out of reach; `None` while connected or after it was said.
     lost_at: Option<Instant>,
     /// Why the last attempt ended, so that the log says it once.
@@ -134,10 +119,10 @@ impl Session {
             backoff: Backoff::default(),
             subscribed: false,
             unconfirmed: 0,
-            packet_limit: USUAL_PACKET,
-            oversize: Oversize::default(),
-            give_up: false,
             new_session: false,
+            held: None,
+            takeover: Takeover::default(),
+            told_contested: false,
             lost_at: Some(Instant::now() + GRACE),
             trouble: None,
         }
@@ -154,10 +139,10 @@ impl Session {
             if self.acks.end() {
                 self.lost_at = Some(now + GRACE);
             }
+            self.held = None;
             self.unconfirmed = 0;
-            let pause = self.note(&end, now);
-            self.oversize.ended(now);
-            let next = self.backoff.failed(now).max(now + pause);
+            self.note(&end, now);
+            let next = self.backoff.failed(now).min(now + LONGEST);
             while Instant::now() < next {
                 tokio::select! {
                     () = sleep_until(next) => {}
@@ -171,104 +156,121 @@ impl Session {
 
     /// One connection, from the first attempt to its end.
     async fn connection(&mut self) -> Result<std::convert::Infallible, End> {
-        let (client, mut events) = AsyncClient::new(self.options()?, REQUESTS);
-        let mut network = NetworkOptions::new();
-        network.set_connection_timeout(CONNECTION_TIMEOUT_SECONDS);
-        network.set_tcp_nodelay(true);
-        events.set_network_options(network);
-        let limit = STUCK + self.link.keep_alive.to_std();
+        let (mut line, welcome) = self.open().await?;
+        self.welcome(&welcome, &mut line)?;
         loop {
-            let stuck = Instant::now() + limit;
-            // Polled to its end: a poll that is dropped half-way could lose what it held.
-            let mut polling = Box::pin(events.poll());
-            let event = loop {
-                tokio::select! {
-                    event = &mut polling => break event.map_err(Box::new)?,
-                    Some(owed) = self.owed.recv() => self.acks.push(owed),
-                    settled = self.acks.settle() => match settled {
-                        Ok(()) => self.acks.flush(&client),
-                        Err(NotDurable) => return Err(End::NotDurable),
-                    },
-                    () = sleep_until(stuck) => return Err(End::Stuck(limit)),
-                    () = until(self.lost_at) => self.tell_lost(),
+            self.take(&mut line)?;
+            self.acks.flush(&mut line)?;
+            let full = self.held.is_some() || self.new_session;
+            tokio::select! {
+                worked = line.work(!full) => worked?,
+                () = self.inbox.room(), if full => {}
+                Some(owed) = self.owed.recv() => self.owes(owed),
+                settled = self.acks.settle() => settled.map_err(|NotDurable| End::NotDurable)?,
+                () = until(self.lost_at) => self.tell_lost(),
+                () = until(self.takeover.over()) => self.uncontested(),
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<(Line, ConnAck), End> {
+        let link = self.link.clone();
+        let mut opening = Box::pin(Line::open(&link));
+        loop {
+            tokio::select! {
+                opened = &mut opening => return Ok(opened?),
+                // Of the connection that is gone.
+                Some(_) = self.owed.recv() => {}
+                () = until(self.lost_at) => self.tell_lost(),
+            }
+        }
+    }
+
+    fn owes(&mut self, owed: Owed) {
+        self.acks.push(owed);
+        while let Ok(owed) = self.owed.try_recv() {
+            self.acks.push(owed);
+        }
+    }
+
+    /// The broker accepted the connection.
+    fn welcome(&mut self, welcome: &ConnAck, line: &mut Line) -> Result<(), End> {
+        self.new_session |= !welcome.session_present;
+        self.subscribed &= welcome.session_present;
+        self.takeover.accepted(Instant::now());
+        self.epoch = self.acks.begin();
+        self.lost_at = None;
+        for request in self.subscriptions() {
+            line.subscribe(request)?;
+        }
+        tracing::info!(
+            link = %self.name, session_present = welcome.session_present, "connected"
+        );
+        self.trouble = None;
+        self.show();
+        Ok(())
+    }
+
+    /// Takes what was read, as far as there is room for it.
+    fn take(&mut self, line: &mut Line) -> Result<(), End> {
+        self.tell_contested();
+        if self.new_session {
+            if self.inbox.new_session().is_err() {
+                return Ok(());
+            }
+            self.new_session = false;
+        }
+        if let Some(message) = self.held.take()
+            && !self.hand_over(*message)
+        {
+            return Ok(());
+        }
+        while let Some(frame) = line.frame()? {
+            let room = match frame {
+                Frame::Packet(Packet::Publish(publish)) => self.received(publish, None),
+                Frame::Oversize(publish, size) => self.received(publish, Some(size)),
+                Frame::Packet(Packet::SubAck(confirmed)) => {
+                    self.confirmed(&confirmed.return_codes);
+                    true
                 }
+                // The answer to a ping; nothing else is expected of a broker.
+                Frame::Packet(_) => true,
             };
-            drop(polling);
-            if let Event::Incoming(packet) = event {
-                self.take(packet, &client)?;
+            if !room {
+                break;
             }
-            self.acks.flush(&client);
-        }
-    }
-
-    fn options(&self) -> Result<MqttOptions, tls::TlsError> {
-        let link = &self.link;
-        let mut options = MqttOptions::new(&link.client_id, &link.host, link.port);
-        let keep_alive = link.keep_alive.to_std();
-        options
-            .set_keep_alive(keep_alive.clamp(Duration::from_secs(1), Duration::from_secs(3600)))
-            .set_clean_session(self.give_up)
-            .set_manual_acks(true)
-            .set_max_packet_size(self.packet_limit, self.packet_limit);
-        if let Some((user, password)) = &link.credentials {
-            options.set_credentials(user, password.expose_secret());
-        }
-        if let Some(settings) = &link.tls {
-            let config = tls::config(settings)?;
-            options.set_transport(Transport::tls_with_config(config.into()));
-        }
-        Ok(options)
-    }
-
-    fn take(&mut self, packet: Packet, client: &AsyncClient) -> Result<(), End> {
-        if let Packet::Publish(publish) = packet {
-            return self.received(publish);
-        }
-        if let Packet::ConnAck(welcome) = packet {
-            if std::mem::take(&mut self.give_up) {
-                return Err(End::GivenUp);
-            }
-            self.new_session |= !welcome.session_present;
-            self.subscribed &= welcome.session_present;
-            if self.new_session {
-                self.inbox.new_session().map_err(|_| End::Full)?;
-                self.new_session = false;
-            }
-            self.oversize.connected(Instant::now());
-            self.epoch = self.acks.begin();
-            self.lost_at = None;
-            self.subscribe(client, welcome.session_present);
-            tracing::info!(
-                link = %self.name, session_present = welcome.session_present, "connected"
-            );
-            self.trouble = None;
-            self.board.set(&self.check, true, false, "");
-        } else if let Packet::SubAck(confirmed) = packet {
-            self.confirmed(&confirmed.return_codes);
         }
         Ok(())
     }
 
     /// A session that the broker kept still has its filters, unless they changed since this
     /// process began; the kept messages about availability are asked for each time.
-    fn subscribe(&mut self, client: &AsyncClient, session_present: bool) {
-        let known = session_present && self.subscribed;
-        let wanted = match known {
+    fn subscriptions(&mut self) -> Vec<Subscribe> {
+        let wanted = match self.subscribed {
             true => &self.filters.availability,
             false => &self.filters.all,
         };
-        let filters: Vec<SubscribeFilter> = wanted
+        let (valid, wrong): (Vec<_>, Vec<_>) = wanted
             .iter()
-            .map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce))
-            .collect();
-        self.subscribed = known;
-        self.unconfirmed = 0;
-        for some in filters.chunks(FILTERS) {
-            match client.try_subscribe_many(some.iter().cloned()) {
-                Ok(()) => self.unconfirmed += 1,
-                Err(_) => tracing::error!(link = %self.name, "a topic filter is not valid"),
-            }
+            .partition(|filter| mqttbytes::valid_filter(filter));
+        for filter in wrong {
+            tracing::error!(link = %self.name, filter, "a topic filter is not valid");
         }
+        let filters = |some: &[&String]| {
+            let filters = some.iter().map(|filter| (*filter).clone());
+            filters
+                .map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce))
+                .collect()
+        };
+        let numbered = (1..).zip(valid.chunks(FILTERS));
+        let requests: Vec<Subscribe> = numbered
+            .map(|(pkid, some)| Subscribe {
+                pkid,
+                filters: filters(some),
+            })
+            .collect();
+        self.unconfirmed = requests.len();
+        requests
     }
 
     fn confirmed(&mut self, codes: &[SubscribeReasonCode]) {
@@ -286,79 +288,98 @@ impl Session {
         }
     }
 
-    fn received(&mut self, publish: Publish) -> Result<(), End> {
+    /// Takes a message; of one that was too large to be looked at only its beginning came. Says
+    /// whether there was room for it.
+    fn received(&mut self, publish: Publish, oversize: Option<usize>) -> bool {
+        if let Some(size) = oversize {
+            tracing::warn!(
+                link = %self.name, topic = publish.topic, size,
+                "a message is too large and is put aside; its beginning is kept"
+            );
+            self.count("zhiban_mqtt_oversize_total", "put_aside");
+        }
         let owes = publish.qos != QoS::AtMostOnce;
-        let oversize = publish.payload.len() > MOST_PAYLOAD;
-        let payload = match publish.payload.get(..KEPT) {
-            Some(start) if oversize => bytes::Bytes::copy_from_slice(start),
-            Some(_) | None => publish.payload,
-        };
-        let pushed = self.inbox.push(Received {
+        self.hand_over(Received {
             epoch: self.epoch,
             packet: owes.then_some(publish.pkid),
             retained: publish.retain,
             repeated: publish.dup,
-            oversize,
+            oversize: oversize.is_some(),
             topic: publish.topic,
-            payload,
-        });
-        match pushed {
-            Ok(()) => Ok(()),
-            // Unacknowledged, the broker keeps it: without a connection it also stops sending.
-            Err(_) if owes => Err(End::Full),
+            payload: publish.payload,
+            weight: None,
+        })
+    }
+
+    /// Hands a message over to the feeding task. One that the broker waits to hear of is held
+    /// until there is room; any other is dropped and counted.
+    fn hand_over(&mut self, message: Received) -> bool {
+        match self.inbox.push(message) {
+            Ok(()) => true,
+            Err(message) if message.packet.is_some() => {
+                self.held = Some(message);
+                false
+            }
             Err(_) => {
                 self.count("zhiban_mqtt_dropped_total", "full");
-                Ok(())
+                true
             }
         }
     }
 
-    /// Counts an end, and logs it when it is a new kind of trouble. Says how long to wait at least.
-    fn note(&mut self, end: &End, now: Instant) -> Duration {
+    /// Counts an end, and logs it when it is a new kind of trouble.
+    fn note(&mut self, end: &End, now: Instant) {
         self.count("zhiban_mqtt_disconnects_total", end.kind());
-        let mut trouble = end.to_string();
-        let mut pause = Duration::ZERO;
-        if let End::Failed(error) = end
-            && let Some(size) = too_large(error)
-            && self.make_room(size, now) == Remedy::Pause
-        {
-            pause = PAUSE;
-            trouble = format!(
-                "a message of more than {} MiB comes again, although the broker's session was \
-                 given up; clear it where it is retained, and let the broker refuse such messages \
-                 (max_packet_size)",
-                MOST_PACKET >> 20
-            );
+        let before = self.takeover.suspected();
+        self.takeover.ended(end.by_broker(), now);
+        let contested = self.takeover.suspected();
+        if contested && !before {
+            tracing::error!(link = %self.name, "{}", self.contest());
         }
+        let trouble = end.to_string();
         if self.trouble.as_ref() != Some(&trouble) {
             tracing::warn!(link = %self.name, "no connection: {trouble}");
             self.trouble = Some(trouble);
         }
-        if self.lost_at.is_none() {
-            self.show_trouble();
+        if self.lost_at.is_none() || contested != before {
+            self.show();
         }
-        pause
+        self.tell_contested();
     }
 
-    /// The broker sends a message again that was not confirmed, so it must be let in to be put
-    /// aside. One above every limit would end each connection for ever: the session is given up.
-    fn make_room(&mut self, size: usize, now: Instant) -> Remedy {
-        let room = size.saturating_add(1024);
-        if room <= MOST_PACKET {
-            self.packet_limit = room.max(USUAL_PACKET);
-            tracing::warn!(link = %self.name, size, "a very large message; the limit is raised");
-            return Remedy::Retry;
+    /// Tells the feeding task whether another client takes the connection. Without room that waits.
+    fn tell_contested(&mut self) {
+        let contested = self.takeover.suspected();
+        if contested != self.told_contested && self.inbox.contested(contested).is_ok() {
+            self.told_contested = contested;
         }
-        let remedy = self.oversize.refused(size, now);
-        self.give_up = remedy == Remedy::GiveUp;
-        tracing::error!(link = %self.name, size, give_up = self.give_up, "a message is too large");
-        remedy
     }
 
-    /// Writes on the board why there is no connection.
-    fn show_trouble(&self) {
+    /// Another client takes this one's place, as it seems: what to do about it.
+    fn contest(&self) -> String {
+        let id = &self.link.client_id;
+        format!(
+            "another client uses the id \"{id}\": the broker accepts this one and soon closes the \
+             connection again, and again. Give each client an id of its own (client_id); the \
+             broker's log names the other's address"
+        )
+    }
+
+    /// The connection held for long enough.
+    fn uncontested(&mut self) {
+        self.takeover.forget();
+        tracing::info!(link = %self.name, "no other client takes the connection any more");
+        self.show();
+    }
+
+    /// Writes its line on the board.
+    fn show(&self) {
+        let up = self.lost_at.is_none() && self.trouble.is_none();
+        let contest = self.takeover.suspected().then(|| self.contest());
         let trouble = self.trouble.as_deref().unwrap_or("no answer yet");
-        self.board.set(&self.check, false, false, trouble);
+        let detail = contest.as_deref().unwrap_or(if up { "" } else { trouble });
+        let ok = up && contest.is_none();
+        self.board.set(&self.check, ok, false, detail);
     }
 
     fn tell_lost(&mut self) {
@@ -367,24 +388,13 @@ impl Session {
             Ok(()) => None,
             Err(_) => Some(Instant::now() + GRACE),
         };
-        self.show_trouble();
+        self.show();
     }
 
     fn count(&self, name: &'static str, kind: &'static str) {
         let labels = [("link", self.name.clone()), ("kind", kind.to_owned())];
         metrics::counter!(name, &labels).increment(1);
     }
-}
-
-/// The size of a packet that was refused for it.
-fn too_large(error: &ConnectionError) -> Option<usize> {
-    if let ConnectionError::MqttState(StateError::Deserialization(
-        mqttbytes::Error::PayloadSizeLimitExceeded(size),
-    )) = error
-    {
-        return Some(*size);
-    }
-    None
 }
 
 async fn until(at: Option<Instant>) {
@@ -399,7 +409,8 @@ mod tests {
     use super::*;
     use crate::drivers::mqtt::inbox;
     use crate::engine::EngineHandle;
-    use rumqttc::{ConnAck, ConnectReturnCode};
+    use rumqttc::ConnectReturnCode;
+    use tokio::net::TcpListener;
     use zhiban_dashboard::ports::Health;
 
     fn session(inbox: Inbox) -> Session {
@@ -418,49 +429,78 @@ mod tests {
             tls: None,
         };
         let filters = Filters {
-            all: BTreeSet::from(["a".to_owned()]),
+            all: BTreeSet::from(["a".to_owned(), "not/#/valid".to_owned()]),
             availability: BTreeSet::new(),
         };
         Session::new(&context, link, filters, inbox, mpsc::channel(1).1)
     }
 
-    fn welcome(session_present: bool) -> Packet {
-        Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, session_present))
+    fn welcome(session_present: bool) -> ConnAck {
+        ConnAck::new(ConnectReturnCode::Success, session_present)
+    }
+
+    /// A connection to a peer that says nothing.
+    async fn line(session: &Session) -> (Line, TcpListener) {
+        let peer = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let mut link = session.link.clone();
+        link.port = peer.local_addr().unwrap().port();
+        (Line::unanswered(&link).await.unwrap(), peer)
     }
 
     #[tokio::test]
-    async fn a_retained_message_above_every_limit_costs_one_session_and_is_named() {
-        let (inbox, _outlet) = inbox::queue();
-        let mut session = session(inbox);
-        let (client, _events) = AsyncClient::new(session.options().unwrap(), REQUESTS);
-        session.lost_at = None;
-        let too_large = mqttbytes::Error::PayloadSizeLimitExceeded(17 << 20);
-        let state = StateError::Deserialization(too_large);
-        let end = End::Failed(Box::new(ConnectionError::MqttState(state)));
-        let mut given_up = 0;
-        for n in 0..5 {
-            session.take(welcome(true), &client).unwrap();
-            let pause = session.note(&end, Instant::now());
-            assert_eq!(pause, if n < 2 { Duration::ZERO } else { PAUSE });
-            given_up += u32::from(std::mem::take(&mut session.give_up));
-        }
-        assert_eq!(given_up, 1);
-        let line = &session.board.checks()[0];
-        assert!(!line.ok && line.detail.contains("retained"), "{line:?}");
-    }
-
-    #[tokio::test]
-    async fn a_session_lost_while_the_queue_is_full_is_subscribed_to_later() {
+    async fn a_session_lost_while_the_queue_is_full_is_subscribed_to_and_told_of_later() {
         let (inbox, mut outlet) = inbox::queue();
         let mut session = session(inbox);
-        let (client, _events) = AsyncClient::new(session.options().unwrap(), REQUESTS);
+        let (mut line, _peer) = line(&session).await;
         session.subscribed = true;
         while session.inbox.lost().is_ok() {}
-        let lost = session.take(welcome(false), &client);
-        assert!(matches!(lost, Err(End::Full)), "{lost:?}");
-        outlet.next().await;
-        // The broker kept the session that it had just begun; no filter is in it.
-        session.take(welcome(true), &client).unwrap();
+        session.welcome(&welcome(false), &mut line).unwrap();
+        session.take(&mut line).unwrap();
         assert_eq!((session.subscribed, session.unconfirmed), (false, 1));
+        assert!(session.new_session, "there was no room for the news");
+        outlet.next().await;
+        session.take(&mut line).unwrap();
+        assert!(!session.new_session);
+        session.welcome(&welcome(true), &mut line).unwrap();
+        assert_eq!((session.subscribed, session.unconfirmed), (false, 1));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_finds_no_room_is_held_when_the_broker_waits_to_hear_of_it() {
+        let (inbox, mut outlet) = inbox::queue();
+        let mut session = session(inbox);
+        while session.inbox.lost().is_ok() {}
+        let mut message = Publish::new("a", QoS::AtMostOnce, "1");
+        assert!(session.received(message.clone(), None), "dropped");
+        message.qos = QoS::AtLeastOnce;
+        message.pkid = 1;
+        assert!(!session.received(message, None));
+        let (mut line, _peer) = line(&session).await;
+        session.take(&mut line).unwrap();
+        assert!(session.held.is_some());
+        for _ in 0..=64 {
+            outlet.next().await;
+        }
+        session.take(&mut line).unwrap();
+        assert!(session.held.is_none());
+    }
+
+    #[tokio::test]
+    async fn another_client_under_the_same_id_is_named_until_the_connection_holds() {
+        let (inbox, _outlet) = inbox::queue();
+        let mut session = session(inbox);
+        let (mut line, _peer) = line(&session).await;
+        let check = |session: &Session| session.board.checks().remove(0);
+        for _ in 0..3 {
+            session.welcome(&welcome(true), &mut line).unwrap();
+            assert!(check(&session).ok);
+            session.note(&Broken::Closed.into(), Instant::now());
+        }
+        session.welcome(&welcome(true), &mut line).unwrap();
+        let said = check(&session);
+        let told = said.detail.contains("another client uses the id \"test\"");
+        assert!(!said.ok && told, "{said:?}");
+        session.uncontested();
+        assert!(check(&session).ok);
     }
 }

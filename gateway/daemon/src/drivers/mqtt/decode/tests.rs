@@ -251,6 +251,19 @@ fn one_value_that_is_no_number_leaves_the_others_as_they_are() {
 }
 
 #[test]
+fn devices_of_a_contested_connection_are_not_up_however_much_they_say() {
+    let mut devices = devices();
+    let mut inputs = |state: &str| devices.decode(raw("楼/P1/online", state)).inputs;
+    assert_eq!(inputs("1"), [link(1, LinkState::Up)]);
+    assert_eq!(devices.contested(true), [link(1, LinkState::Contested)]);
+    let mut inputs = |state: &str| devices.decode(raw("楼/P1/online", state)).inputs;
+    assert_eq!(inputs("1"), []);
+    assert_eq!(inputs("0"), [link(1, LinkState::Down)]);
+    assert_eq!(inputs("1"), [link(1, LinkState::Contested)]);
+    assert_eq!(devices.contested(false), [link(1, LinkState::Up)]);
+}
+
+#[test]
 fn values_whose_time_cannot_be_read_are_unsure_until_it_can() {
     let mut devices = devices();
     let odd = r#"{"ts": "yesterday", "p": 1, "run": true}"#;
