@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod health;
 pub mod history;
 pub mod journal;
+pub mod log;
 pub mod outbox;
 pub mod photos;
 mod server;
