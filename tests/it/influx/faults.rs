@@ -273,3 +273,47 @@ async fn busy_servers_are_asked_again_and_large_bodies_halved() {
     assert!(gate.compressed.load(Ordering::SeqCst) > 4);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_is_back_is_found_soon_and_gets_what_is_new_at_once() {
+    let Some(server) = Influx::start().await else {
+        return;
+    };
+    let address: SocketAddr = server.url().trim_start_matches("http://").parse().unwrap();
+    let proxy = FaultProxy::start(address).await;
+    let house = House::new(&format!("http://127.0.0.1:{}", proxy.port()));
+    let running = house.start().await;
+    let from = now() - 20_000_000;
+    running.store(reads(from, 0..10)).await;
+    running.wait_until_sent().await;
+    // It takes connections and says nothing: it must be looked for again and again.
+    proxy.set(Fault::BlackHole);
+    proxy.cut();
+    let mut stored = 10;
+    for _ in 0..6 {
+        let (begun, tries) = (tokio::time::Instant::now(), proxy.accepted());
+        for _ in 0..20 {
+            running.store(reads(from, stored..stored + 100)).await;
+            stored += 100;
+        }
+        wait_until(PATIENCE, "another try", async || proxy.accepted() > tries).await;
+        let waited = begun.elapsed().as_secs();
+        assert!(waited < 8, "nothing was tried for {waited} s");
+    }
+    proxy.set(Fault::None);
+    let back = tokio::time::Instant::now();
+    let newest = read(now(), 0);
+    running.store(newest.clone()).await;
+    wait_until(PATIENCE, "the newest to be there", async || {
+        let flux = format!("from(bucket: \"{BUCKET}\") |> range(start: -1m)");
+        server.query(&flux).await.len() == 4
+    })
+    .await;
+    let waited = back.elapsed().as_secs();
+    assert!(waited < 12, "the newest took {waited} s");
+    running.wait_until_sent().await;
+    let mut all = reads(from, 0..stored);
+    all.extend(newest);
+    assert!(points(&server, BUCKET).await == expected(&all));
+    running.stop().await;
+}

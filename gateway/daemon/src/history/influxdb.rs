@@ -8,7 +8,7 @@ use super::codec::Row;
 use super::dictionary::Dictionary;
 use super::health::HistoryHealth;
 use super::line_protocol::{Encoder, Lines};
-use super::store::{JournalRow, Store};
+use super::store::{Db, JournalRow, Store};
 use super::{HistoryError, INFLUXDB, count_dropped, wall};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -33,11 +33,18 @@ use tokio_util::sync::CancellationToken;
 /// Bytes of the journal in one batch; about four times as many in line protocol.
 const BATCH: usize = 256 << 10;
 
-/// Between tries after a failure that may pass.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Between the beginnings of two tries after a failure: a server that is back is found within this,
+/// also when it does not answer at all meanwhile.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// Between tries while something is wrong with the configuration.
-const HOLD: Duration = Duration::from_secs(60);
+/// So many rows behind the newest are a backlog.
+const BEHIND: i64 = 16;
+
+/// Between the end of a try and the next one.
+const LEAST: Duration = Duration::from_millis(100);
+
+/// How long a server that failed may take to say that it is there.
+const PROBE: Duration = Duration::from_secs(3);
 
 /// How long a field of another type is left out before it is tried again.
 const LEFT_OUT: Duration = Duration::from_secs(3600);
@@ -186,6 +193,17 @@ enum Progress {
     More,
 }
 
+/// What is new goes on its own way while there is a backlog: the newest rows are sent first, and the
+/// cursor follows through the rows behind it. Where the gateway ends meanwhile, they are sent twice.
+struct Live {
+    /// The file whose rows these are.
+    db: Arc<Db>,
+    /// The last row of the backlog.
+    backlog: i64,
+    /// The last row that was sent.
+    sent: i64,
+}
+
 /// The task that feeds InfluxDB.
 pub(super) struct Sink {
     options: Options,
@@ -200,12 +218,18 @@ pub(super) struct Sink {
     writer: Client,
     compress: bool,
     dictionary: Arc<Dictionary>,
+    /// Present while there is a backlog.
+    live: Option<Live>,
     /// Points left out because the bucket knows their fields by another type, and until when.
     left_out: BTreeSet<u32>,
     left_out_until: Instant,
     /// Why buckets or tasks could not be made.
     unmade: Option<String>,
     complaints: BTreeSet<String>,
+}
+
+fn store_fails(error: sqlx::Error) -> Fault {
+    Fault::Passing(format!("telemetry.db: {error}"))
 }
 
 /// The address of a server, if it is one: the client crate panics on what is none, and forgets a
@@ -246,6 +270,7 @@ impl Sink {
             health,
             grown,
             compress,
+            live: None,
             left_out: BTreeSet::new(),
             left_out_until: Instant::now(),
             unmade: None,
@@ -267,41 +292,38 @@ impl Sink {
         let mut held = false;
         self.report(None).await;
         loop {
-            if !ready {
-                match self.prepare().await {
-                    Ok(()) => ready = true,
-                    Err(fault) => {
-                        self.report(Some(&fault)).await;
-                        tokio::time::sleep(jitter(wait)).await;
-                        wait = (wait * 2).min(BACK_OFF.1);
-                        continue;
-                    }
-                }
-            }
-            match self.send_batch().await {
+            let begun = Instant::now();
+            let fault = match self.attempt(&mut ready).await {
                 Ok(progress) => {
                     (wait, held) = (BACK_OFF.0, false);
                     self.report(None).await;
                     if progress == Progress::Done {
                         self.wait_for_more().await;
                     }
+                    continue;
                 }
-                Err(fault @ Fault::Configuration(_)) => {
-                    self.report(Some(&fault)).await;
-                    ready = false;
-                    // The first time at once: a bucket that was deleted may be made again.
-                    if held {
-                        tokio::time::sleep(jitter(HOLD)).await;
-                    }
-                    held = true;
-                }
-                Err(fault) => {
-                    self.report(Some(&fault)).await;
-                    tokio::time::sleep(jitter(wait)).await;
-                    wait = (wait * 2).min(BACK_OFF.1);
-                }
+                Err(fault) => fault,
+            };
+            self.report(Some(&fault)).await;
+            ready = false;
+            // The first time at once: a bucket that was deleted may be made again.
+            let at_once = matches!(fault, Fault::Configuration(_)) && !held;
+            held = matches!(fault, Fault::Configuration(_));
+            if !at_once {
+                let left = BACK_OFF.1.saturating_sub(begun.elapsed());
+                tokio::time::sleep(jitter(wait).min(left).max(LEAST)).await;
+                wait = (wait * 2).min(BACK_OFF.1);
             }
         }
+    }
+
+    /// Makes sure that the server is there, when that is not known, and sends some.
+    async fn attempt(&mut self, ready: &mut bool) -> Result<Progress, Fault> {
+        if !*ready {
+            self.prepare().await?;
+            *ready = true;
+        }
+        self.send_batch().await
     }
 
     /// Waits until the journal has grown, and then for some company.
@@ -341,7 +363,10 @@ impl Sink {
     /// Makes the buckets and the task where they are missing and the token may.
     async fn prepare(&mut self) -> Result<(), Fault> {
         let client = self.client.clone();
-        call(async move { client.health().await }).await?;
+        let health = call(async move { client.health().await });
+        tokio::time::timeout(PROBE, health)
+            .await
+            .map_err(|_| Fault::Passing("InfluxDB does not answer".to_owned()))??;
         let bucket = self.options.bucket.clone();
         let made = async {
             self.make_bucket(&bucket).await?;
@@ -422,23 +447,70 @@ impl Sink {
         Ok(())
     }
 
-    /// Sends what is behind the cursor, a bounded amount, and moves the cursor on.
+    /// Sends what is new and what is behind the cursor, a bounded amount of each, and moves the
+    /// cursor on.
     async fn send_batch(&mut self) -> Result<Progress, Fault> {
-        let store_fails = |error: sqlx::Error| Fault::Passing(format!("telemetry.db: {error}"));
         let db = self.store.db();
+        // A file that was begun anew has other rows under the same numbers.
+        self.live.take_if(|live| !Arc::ptr_eq(&live.db, &db));
+        if let Some(sent) = self.live.as_ref().map(|live| live.sent) {
+            let rows = db.rows_after(sent, BATCH).await.map_err(store_fails)?;
+            let newest = self.send_kept(&db, &rows).await?;
+            if let (Some(live), Some(newest)) = (&mut self.live, newest) {
+                live.sent = newest;
+            }
+        }
         let cursor = db.cursor(INFLUXDB).await.map_err(store_fails)?;
-        let rows = db.rows_after(cursor, BATCH).await.map_err(store_fails)?;
-        let Some(last) = rows.last().map(|row| row.seq) else {
-            return Ok(Progress::Done);
+        let mut rows = db.rows_after(cursor, BATCH).await.map_err(store_fails)?;
+        let backlog = self.live.as_ref().map_or(i64::MAX, |live| live.backlog);
+        rows.retain(|row| row.seq <= backlog);
+        let Some(mut last) = self.send_kept(&db, &rows).await? else {
+            // What was between has been given up for its age.
+            return match self.live.take() {
+                Some(live) => self.move_on(&db, live.sent.max(cursor)).await,
+                None => Ok(Progress::Done),
+            };
         };
-        let refused = self.send_rows(&rows).await?;
+        match &self.live {
+            Some(live) if last >= live.backlog => {
+                last = live.sent;
+                self.live = None;
+            }
+            Some(_) => {}
+            None => self.part(&db, last),
+        }
+        // Rows and cursor are of the same file: a file begun meanwhile is not touched.
+        self.move_on(&db, last).await
+    }
+
+    async fn move_on(&self, db: &Arc<Db>, to: i64) -> Result<Progress, Fault> {
+        db.set_cursor(INFLUXDB, to).await.map_err(store_fails)?;
+        Ok(Progress::More)
+    }
+
+    /// Parts what is new from the backlog, when there is one behind the row that was sent last.
+    fn part(&mut self, db: &Arc<Db>, sent: i64) {
+        let newest = *self.grown.borrow();
+        if newest > sent + BEHIND {
+            self.live = Some(Live {
+                db: db.clone(),
+                backlog: newest,
+                sent: newest,
+            });
+        }
+    }
+
+    /// Sends rows and keeps the lines that the server takes in no way. Says which row was the last.
+    async fn send_kept(&mut self, db: &Arc<Db>, rows: &[JournalRow]) -> Result<Option<i64>, Fault> {
+        let Some(last) = rows.last().map(|row| row.seq) else {
+            return Ok(None);
+        };
+        let refused = self.send_rows(rows).await?;
         if !refused.is_empty() {
             let kept = db.quarantine(wall(), &refused).await;
             kept.map_err(store_fails)?;
         }
-        // Rows and cursor are of the same file: a file begun meanwhile is not touched.
-        db.set_cursor(INFLUXDB, last).await.map_err(store_fails)?;
-        Ok(Progress::More)
+        Ok(Some(last))
     }
 
     /// Sends rows; again without the fields that the server knows by another type, since it keeps
