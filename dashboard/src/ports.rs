@@ -130,15 +130,54 @@ pub enum SeriesError {
 
 /// Part of a time series, bucketed for a width in pixels.
 #[derive(Debug, Clone, Default, PartialEq)]
+/// A number of a series. Whole numbers stay as they are: a counter may have more digits than a fraction holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// A whole number.
+    Integer(i64),
+    /// Any other.
+    Real(f64),
+}
+
+impl Number {
+    /// As a fraction, for comparing and drawing; digits beyond the 15th may be others.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "said in its words")]
+            Number::Integer(number) => number as f64,
+            Number::Real(number) => number,
+        }
+    }
+
+    /// The lower of two.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        if self.is_above(other) { other } else { self }
+    }
+
+    /// The higher of two.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        if other.is_above(self) { other } else { self }
+    }
+
+    fn is_above(self, other: Self) -> bool {
+        match (self, other) {
+            (Number::Integer(one), Number::Integer(other)) => one > other,
+            (one, other) => one.as_f64() > other.as_f64(),
+        }
+    }
+}
+
 pub struct Series {
     /// Start of each bucket, or the time of each sample.
     pub t: Vec<Timestamp>,
     /// The lowest value of each bucket; `None` is a gap.
-    pub min: Vec<Option<f64>>,
+    pub min: Vec<Option<Number>>,
     /// The highest value of each bucket; `None` is a gap.
-    pub max: Vec<Option<f64>>,
+    pub max: Vec<Option<Number>>,
     /// The last value of each bucket; `None` is a gap.
-    pub last: Vec<Option<f64>>,
+    pub last: Vec<Option<Number>>,
     /// The width of a bucket in milliseconds; 0 when each entry is one sample.
     pub step_ms: i64,
 }

@@ -82,7 +82,7 @@ impl Place {
     }
 }
 
-/// Part of the series of one point, in columns of equal length.
+/// Part of the series of one point, in columns of equal length. Whole numbers of a whole-number point are exact.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Series {
     /// The point's key.
@@ -98,11 +98,14 @@ pub(crate) struct Series {
     /// Start of each bucket, in milliseconds since 1970.
     pub(crate) t: Vec<i64>,
     /// The lowest value of each bucket; `null` is a gap.
-    pub(crate) min: Vec<Option<f64>>,
+    #[schema(value_type = Vec<Option<f64>>)]
+    pub(crate) min: Vec<Option<serde_json::Number>>,
     /// The highest value of each bucket; `null` is a gap.
-    pub(crate) max: Vec<Option<f64>>,
+    #[schema(value_type = Vec<Option<f64>>)]
+    pub(crate) max: Vec<Option<serde_json::Number>>,
     /// The last value of each bucket; `null` is a gap.
-    pub(crate) last: Vec<Option<f64>>,
+    #[schema(value_type = Vec<Option<f64>>)]
+    pub(crate) last: Vec<Option<serde_json::Number>>,
 }
 
 /// Who is signed in.

@@ -3,7 +3,7 @@
 use super::query::{self, Params};
 use crate::App;
 use crate::error::ApiError;
-use crate::ports::{Aggregation, SeriesQuery};
+use crate::ports::{Aggregation, Number, SeriesQuery};
 use crate::wire::{Series, time};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -82,8 +82,20 @@ async fn series(app: &App, key: String, params: SeriesParams) -> Result<Json<Ser
         to: time(to),
         step_ms: found.step_ms,
         t: found.t.into_iter().map(|at| at.millis()).collect(),
-        min: found.min,
-        max: found.max,
-        last: found.last,
+        min: column(found.min),
+        max: column(found.max),
+        last: column(found.last),
     }))
+}
+
+/// What is no number in JSON is a gap.
+fn column(numbers: Vec<Option<Number>>) -> Vec<Option<serde_json::Number>> {
+    let said = |number| match number {
+        Number::Integer(number) => Some(number.into()),
+        Number::Real(number) => serde_json::Number::from_f64(number),
+    };
+    numbers
+        .into_iter()
+        .map(|number| number.and_then(said))
+        .collect()
 }

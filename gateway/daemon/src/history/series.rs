@@ -7,7 +7,7 @@
 use super::chunk::{Chunk, decompress};
 use super::recent::Reading;
 use zhiban_core::{Timestamp, Value};
-use zhiban_dashboard::ports::Series;
+use zhiban_dashboard::ports::{Number, Series};
 
 /// What part of a series is asked for. All times in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) fn count(readings: &[Reading], window: Window) -> usize {
 /// Every sample in the window, with an empty one where a gap begins.
 pub(super) fn raw(readings: &[Reading], window: Window) -> Series {
     let mut series = Series::default();
-    let mut push = |at: i64, value: Option<f64>| {
+    let mut push = |at: i64, value: Option<Number>| {
         series.t.push(Timestamp::from_millis(at));
         for column in [&mut series.min, &mut series.max, &mut series.last] {
             column.push(value);
@@ -72,9 +72,9 @@ pub(super) fn raw(readings: &[Reading], window: Window) -> Series {
 pub(super) struct Buckets {
     window: Window,
     step: i64,
-    min: Vec<Option<f64>>,
-    max: Vec<Option<f64>>,
-    last: Vec<Option<f64>>,
+    min: Vec<Option<Number>>,
+    max: Vec<Option<Number>>,
+    last: Vec<Option<Number>>,
     /// The newest reading, whose end is not known yet.
     open: Option<Reading>,
 }
@@ -109,11 +109,16 @@ impl Buckets {
         }
     }
 
-    /// Takes a chunk by what is known of it without its readings.
+    /// Takes a chunk by what is known of it without its readings: fractions, so that the last digits of whole
+    /// numbers beyond 2^53 are lost.
     pub(super) fn push_head(&mut self, chunk: &Chunk) {
         if let Some(numbers) = chunk.numbers {
             for value in [numbers.min, numbers.max, numbers.last] {
-                self.fill(chunk.first, chunk.last.saturating_add(1), value);
+                self.fill(
+                    chunk.first,
+                    chunk.last.saturating_add(1),
+                    Number::Real(value),
+                );
             }
         }
     }
@@ -151,7 +156,7 @@ impl Buckets {
         }
     }
 
-    fn fill(&mut self, from: i64, until: i64, value: f64) {
+    fn fill(&mut self, from: i64, until: i64, value: Number) {
         let from = from.max(self.window.from);
         let until = until.min(self.window.to);
         if from >= until {
@@ -160,8 +165,8 @@ impl Buckets {
         let place = |at: i64| usize::try_from((at - self.window.from) / self.step).unwrap_or(0);
         let span = place(from)..=place(until - 1);
         for column in [
-            (&mut self.min, f64::min as fn(f64, f64) -> f64),
-            (&mut self.max, f64::max),
+            (&mut self.min, Number::min as fn(Number, Number) -> Number),
+            (&mut self.max, Number::max),
             (&mut self.last, |_, new| new),
         ] {
             let (values, join) = column;
@@ -172,8 +177,13 @@ impl Buckets {
     }
 }
 
-fn number(reading: &Reading) -> Option<f64> {
-    reading.value.as_ref().and_then(Value::as_number)
+fn number(reading: &Reading) -> Option<Number> {
+    match reading.value.as_ref()? {
+        Value::Integer(number) => Some(Number::Integer(*number)),
+        value @ (Value::Flag(_) | Value::Number(_) | Value::Text(_)) => {
+            value.as_number().map(Number::Real)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +207,35 @@ mod tests {
             quality: Quality::Stale(QualityReason::NoData),
             value: None,
         }
+    }
+
+    fn numbers_of(column: &[Option<Number>]) -> impl Iterator<Item = f64> {
+        column.iter().flatten().map(|number| number.as_f64())
+    }
+
+    fn f(value: f64) -> Option<Number> {
+        Some(Number::Real(value))
+    }
+
+    #[test]
+    fn a_counter_with_many_digits_keeps_each_of_them() {
+        const COUNT: i64 = 9_007_199_254_740_993;
+        let reading = |at, count| Reading {
+            at,
+            quality: Quality::Good,
+            value: Some(Value::Integer(count)),
+        };
+        let readings = [reading(1000, COUNT), reading(1010, COUNT - 2)];
+        let (low, high) = (
+            Some(Number::Integer(COUNT - 2)),
+            Some(Number::Integer(COUNT)),
+        );
+        assert_eq!(raw(&readings, WINDOW).last[..2], [high, low]);
+        let series = bucketed(readings.to_vec(), WINDOW, 100);
+        assert_eq!(
+            (series.min[0], series.max[0], series.last[0]),
+            (low, high, low)
+        );
     }
 
     const WINDOW: Window = Window {
@@ -227,7 +266,7 @@ mod tests {
         let series = raw(&readings, WINDOW);
         let times: Vec<i64> = series.t.iter().map(|t| t.millis()).collect();
         assert_eq!(times, [1000, 1100, 1200, 1300, 1600, 1900]);
-        let some = [Some(1.0), Some(2.0), None, Some(3.0), None, Some(4.0)];
+        let some = [f(1.0), f(2.0), None, f(3.0), None, f(4.0)];
         assert_eq!(series.last, some);
         assert_eq!(
             (series.step_ms, series.min.len(), series.max.len()),
@@ -246,7 +285,6 @@ mod tests {
         let series = bucketed(readings, WINDOW, 100);
         assert_eq!(series.t.len(), 10);
         let n = None;
-        let f = Some;
         assert_eq!(
             series.min,
             [f(1.0), f(1.0), f(2.0), f(2.0), n, n, n, n, n, n]
@@ -276,8 +314,8 @@ mod tests {
     #[test]
     fn a_late_reading_counts_at_its_own_time() {
         let series = bucketed(vec![good(1500, 1.0), good(1100, 9.0)], WINDOW, 100);
-        assert_eq!(series.max[1], Some(9.0));
-        assert_eq!((series.max[2], series.max[5]), (None, Some(1.0)));
+        assert_eq!(series.max[1], f(9.0));
+        assert_eq!((series.max[2], series.max[5]), (None, f(1.0)));
     }
 
     proptest! {
@@ -289,17 +327,18 @@ mod tests {
         ) {
             let readings = values.iter().map(|(at, value)| good(*at, f64::from(*value)));
             let readings = in_order(readings.collect());
-            let numbers: Vec<f64> = readings.iter().filter_map(number).collect();
+            let numbers: Vec<f64> = readings.iter().filter_map(number).map(Number::as_f64).collect();
             let step = WINDOW.step(buckets);
             let series = bucketed(readings, WINDOW, step);
             prop_assert!(series.t.len() <= buckets as usize);
-            let low = series.min.iter().flatten().copied().fold(f64::INFINITY, f64::min);
-            let high = series.max.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
+            let low = numbers_of(&series.min).fold(f64::INFINITY, f64::min);
+            let high = numbers_of(&series.max).fold(f64::NEG_INFINITY, f64::max);
             prop_assert_eq!(low, numbers.iter().copied().fold(f64::INFINITY, f64::min));
             prop_assert_eq!(high, numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max));
             for bucket in 0..series.t.len() {
-                prop_assert!(series.min[bucket] <= series.last[bucket]);
-                prop_assert!(series.last[bucket] <= series.max[bucket]);
+                let at = |column: &[Option<Number>]| column[bucket].map(Number::as_f64);
+                prop_assert!(at(&series.min) <= at(&series.last));
+                prop_assert!(at(&series.last) <= at(&series.max));
             }
         }
     }
