@@ -182,6 +182,13 @@ struct Leavings {
     refused: Vec<(String, String)>,
     /// Points whose fields are of another type there.
     conflicts: BTreeSet<u32>,
+    /// Lines, not points, of which the server says that it did not take them.
+    left_out: usize,
+}
+
+fn count_lines(outcome: &'static str, lines: usize) {
+    let total = metrics::counter!("zhiban_influxdb_lines_total", "outcome" => outcome);
+    total.increment(lines as u64);
 }
 
 /// How far a batch brought the cursor.
@@ -534,7 +541,10 @@ impl Sink {
                 self.left_out_until = Instant::now() + LEFT_OUT;
                 continue;
             }
-            metrics::counter!("zhiban_influxdb_lines_total").increment(lines.len() as u64);
+            let refused = leavings.refused.len() + leavings.left_out;
+            let written = lines.len().saturating_sub(refused);
+            count_lines("written", written);
+            count_lines("refused", refused);
             count_dropped(lines.left_out, "influxdb_type_conflict");
             count_dropped(lines.misfits, "influxdb_misfit");
             if lines.misfits > 0 {
@@ -572,6 +582,7 @@ impl Sink {
                 Fault::Partial(said) => {
                     let dropped = number_after(&said, "dropped").unwrap_or(1);
                     count_dropped(dropped, "influxdb_refused_point");
+                    leavings.left_out += dropped.min(part.len());
                     let said = said.split("dropped=").next().unwrap_or_default();
                     self.complain(format!("points are refused: {said}"));
                 }
@@ -586,6 +597,7 @@ impl Sink {
                     if leavings.conflicts.len() == known {
                         // Of an alarm's or an order's line: the record itself is in core.db.
                         count_dropped(1, "influxdb_type_conflict");
+                        leavings.left_out += 1;
                     }
                 }
                 Fault::Passing(_) | Fault::Configuration(_) => return Err(fault),
