@@ -14,20 +14,22 @@ pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// The gateway can do its job: 503 names each critical part that does not work.
+/// The gateway can do its job: 503 names each part that does not work and without which it cannot; `degraded` names
+/// the other parts that do not work. Both are what the board of health says, and nothing else.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     let checks = app.health.checks();
-    let failing: Vec<&str> = checks
-        .iter()
-        .filter(|check| check.critical && !check.ok)
-        .map(|check| check.name.as_str())
-        .collect();
+    let broken = |critical: bool| -> Vec<&str> {
+        let broken = checks.iter().filter(|check| !check.ok);
+        let broken = broken.filter(|check| check.critical == critical);
+        broken.map(|check| check.name.as_str()).collect()
+    };
+    let (failing, degraded) = (broken(true), broken(false));
     let status = if failing.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = json!({ "ready": failing.is_empty(), "failing": failing });
+    let body = json!({ "ready": failing.is_empty(), "failing": failing, "degraded": degraded });
     (status, Json(body)).into_response()
 }
 

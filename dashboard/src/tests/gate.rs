@@ -392,14 +392,14 @@ async fn readiness_names_what_fails() {
     let ready = web.get("/readyz").await;
     assert_eq!(
         ready.json(),
-        json!({ "ready": true, "failing": Value::Array(vec![]) })
+        json!({ "ready": true, "failing": Value::Array(vec![]), "degraded": ["influxdb"] })
     );
     web.fixture.break_store(true);
     let broken = web.send(request(Method::GET, "/readyz", &[], None)).await;
     assert_eq!(broken.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
         broken.json(),
-        json!({ "ready": false, "failing": ["journal"] })
+        json!({ "ready": false, "failing": ["journal"], "degraded": ["influxdb"] })
     );
     let alive = web.send(request(Method::GET, "/healthz", &[], None)).await;
     assert_eq!(alive.status, StatusCode::OK);

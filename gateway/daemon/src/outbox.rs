@@ -194,7 +194,8 @@ async fn show_standing(store: &Store, board: &Board, shown: &mut String) {
         Err(error) => (false, error.to_string()),
     };
     if *shown != detail {
-        board.set("outbox", ok, false, detail.clone());
+        // Who is not told of an alarm is what the gateway is there for.
+        board.set("outbox", ok, true, detail.clone());
         *shown = detail;
     }
 }
