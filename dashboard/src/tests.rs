@@ -1,5 +1,6 @@
 //! The router as callers meet it: who may, what is answered, and how it is refused.
 
+mod document;
 mod gate;
 mod record;
 mod refusals;

@@ -119,6 +119,17 @@ pub(crate) struct Session {
     pub(crate) session: bool,
 }
 
+/// How a value looks: a flag, a whole number without a limit of digits, a number, a text or a code.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it only describes what `value` makes")]
+pub(crate) enum PointValue {
+    Flag(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
 /// RFC 3339 in UTC.
 pub(crate) fn time(at: Timestamp) -> String {
     at.to_string()

@@ -1,6 +1,6 @@
 //! Assets and points as the API shows them.
 
-use crate::wire::{time, value};
+use crate::wire::{PointValue, time, value};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zhiban_core::{AssetId, Language, PointId, Snapshot};
@@ -59,7 +59,7 @@ pub(crate) struct Point {
     /// The name people read.
     pub(crate) name: String,
     /// The last usable value: true or false, a number, a text or an enumeration's code.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<PointValue>)]
     pub(crate) value: Option<serde_json::Value>,
     /// The unit; `null` when it has none.
     pub(crate) unit: Option<String>,

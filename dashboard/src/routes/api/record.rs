@@ -148,8 +148,8 @@ pub(super) async fn add_photo(
 #[utoipa::path(get, path = "/api/v1/work-orders/{no}/photos/{id}", tag = "work orders",
     params(("no" = String, Path, description = "The order's number"),
         ("id" = u32, Path, description = "The photo's number within the order")),
-    responses((status = 200, description = "Its bytes, as a JPEG, PNG or WebP",
-        content_type = "application/octet-stream"),
+    responses((status = 200, description = "Its bytes, as what they are", content(
+            (String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
         (status = 304, description = "Still what If-None-Match names")))]
 pub(super) async fn photo(
     State(app): State<App>,

@@ -341,11 +341,12 @@ fn matched(headers: &HeaderMap) -> Option<Option<u32>> {
     if text == "*" {
         return Some(None);
     }
-    let tag = text.trim_start_matches("W/").trim_matches('"');
-    let version = tag
-        .split('.')
-        .next()
-        .and_then(|version| version.parse().ok());
+    // Compared strongly (RFC 9110, 13.1.1): a weak tag matches nothing, and one of a list is enough.
+    let versions = text.split(',').filter_map(|tag| {
+        let tag = tag.trim().strip_prefix('"')?.strip_suffix('"')?;
+        tag.split('.').next()?.parse().ok()
+    });
+    let version = versions.max();
     Some(Some(version.unwrap_or(0)))
 }
 
