@@ -2,23 +2,26 @@
 //!
 //! Everything is closed unless [`is_open`] lists it. No secret is ever logged or put into a page.
 
+pub(crate) mod browser;
 pub(crate) mod limiter;
+pub(crate) mod origin;
 
 use crate::Shared;
 use crate::error::ApiError;
 use crate::ports::{self, App, Identity};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use browser::Jar;
 use cookie::{Cookie, SameSite};
+use limiter::Guess;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 use zhiban_core::Language;
 
-/// The cookie that holds a session's secret.
-pub(crate) const SESSION_COOKIE: &str = "zhiban_session";
 /// The cookie that holds the chosen language.
 const LANGUAGE_COOKIE: &str = "zhiban_lang";
 
@@ -116,24 +119,73 @@ impl<S: Send + Sync> FromRequestParts<S> for Signed {
 /// From where a request came, and whether nobody could read it on the way.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
-    /// The address of the connection; `None` when the server does not say.
+    /// The address of whoever asked; `None` when the server does not say.
     pub(crate) address: Option<IpAddr>,
-    /// It came over TLS.
-    pub(crate) secure: bool,
+    /// It is known to have come over TLS.
+    pub(crate) encrypted: bool,
+    /// Somebody says that it came over TLS; a forger only makes their own cookie stricter.
+    claims_tls: bool,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
+impl Caller {
+    /// From the connection, and what a trusted proxy says.
+    pub(crate) fn of(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Self {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|info| info.0.ip());
+        let direct = extensions.get::<OverTls>().is_some();
+        Self {
+            address: peer.map(|peer| app.proxies.caller(peer, headers)),
+            encrypted: direct || app.proxies.encrypted(peer, headers),
+            claims_tls: direct || origin::claims_tls(headers),
+        }
+    }
+
+    /// Whether everybody on the way could read what is sent: not over TLS, and not from this machine itself.
+    pub(crate) fn in_the_open(self) -> bool {
+        !self.claims_tls && self.address.is_some_and(|address| !address.is_loopback())
+    }
+
+    fn jar(self) -> Jar {
+        Jar {
+            encrypted: self.encrypted,
+            secure: self.claims_tls,
+        }
+    }
+}
+
+impl FromRequestParts<Shared> for Caller {
     type Rejection = Infallible;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        // A forged header only makes the forger's own cookie stricter.
-        let forwarded = parts.headers.get("x-forwarded-proto");
-        let secure = parts.extensions.get::<OverTls>().is_some()
-            || forwarded.is_some_and(|proto| proto == "https");
-        Ok(Caller {
-            address: peer.map(|info| info.0.ip()),
-            secure,
-        })
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
+        Ok(Caller::of(&shared.app, &parts.extensions, &parts.headers))
+    }
+}
+
+/// What a request proves its sender with.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    bearer: Option<String>,
+    session: Option<String>,
+}
+
+impl Credentials {
+    /// Of a request that came like this.
+    pub(crate) fn of(headers: &HeaderMap, caller: Caller) -> Self {
+        Self {
+            bearer: bearer(headers),
+            session: browser::session(headers, caller.encrypted),
+        }
+    }
+
+    /// Whose they are. A token, when sent, is the only one asked.
+    pub(crate) async fn identify(&self, app: &App) -> Result<Option<Identity>, ApiError> {
+        let now = (app.now)().to_utc();
+        if let Some(secret) = self.bearer.clone() {
+            return Ok(app.accounts.token(secret, now).await?);
+        }
+        match self.session.clone() {
+            Some(secret) => Ok(app.accounts.session(secret, now).await?),
+            None => Ok(None),
+        }
     }
 }
 
@@ -144,14 +196,16 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let asked = Asked::of(&request);
-    let bearer = bearer(request.headers());
+    let caller = Caller::of(&shared.app, request.extensions(), request.headers());
+    let credentials = Credentials::of(request.headers(), caller);
     let harmless = request.method().is_safe();
-    if !harmless && bearer.is_none() && !is_same_site(request.uri(), request.headers()) {
+    if !harmless && credentials.bearer.is_none() && !is_same_site(request.uri(), request.headers())
+    {
         return ApiError::Csrf.into_response();
     }
     let chosen = query_language(request.uri()).and_then(Language::from_tag);
     if !is_open(request.method(), &asked.path) {
-        match identify(&shared.app, bearer, request.headers()).await {
+        match credentials.identify(&shared.app).await {
             Ok(Some(identity)) => request.extensions_mut().insert(identity),
             Ok(None) => return unsigned(&asked, request.headers()),
             Err(error) => return error.into_response(),
@@ -165,7 +219,7 @@ pub(crate) async fn guard(
 }
 
 /// The token of a request.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
+fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, secret) = value.split_once(' ')?;
     scheme
@@ -182,7 +236,7 @@ fn is_same_site(uri: &Uri, headers: &HeaderMap) -> bool {
         return site == "same-origin" || site == "none";
     }
     let Some(origin) = headers.get(header::ORIGIN) else {
-        return cookie(headers, SESSION_COOKIE).is_none();
+        return !browser::has_session(headers);
     };
     let named = headers
         .get(header::HOST)
@@ -190,22 +244,6 @@ fn is_same_site(uri: &Uri, headers: &HeaderMap) -> bool {
     let host = named.or_else(|| uri.authority().map(|authority| authority.as_str()));
     let origin = origin.to_str().ok().and_then(|text| text.split_once("://"));
     origin.zip(host).is_some_and(|((_, from), to)| from == to)
-}
-
-/// Who a request's credentials belong to. A token, when sent, is the only one asked.
-pub(crate) async fn identify(
-    app: &App,
-    bearer: Option<String>,
-    headers: &HeaderMap,
-) -> Result<Option<Identity>, ApiError> {
-    let now = (app.now)().to_utc();
-    if let Some(secret) = bearer {
-        return Ok(app.accounts.token(secret, now).await?);
-    }
-    match cookie(headers, SESSION_COOKIE) {
-        Some(secret) => Ok(app.accounts.session(secret, now).await?),
-        None => Ok(None),
-    }
 }
 
 /// A program gets 401; a person is led to the sign-in page and back.
@@ -263,7 +301,7 @@ pub(crate) fn see_other(path: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, target)]).into_response()
 }
 
-/// Checks a password and opens a session: the `Set-Cookie` value. The session the request came with ends:
+/// Checks a password and opens a session: the `Set-Cookie` values. The session the request came with ends:
 /// nobody could end it any more once its cookie is replaced.
 pub(crate) async fn sign_in(
     shared: &Shared,
@@ -271,33 +309,62 @@ pub(crate) async fn sign_in(
     headers: &HeaderMap,
     user: String,
     password: String,
-) -> Result<HeaderValue, ApiError> {
-    let now = (shared.app.now)();
-    let attempt = shared.limiter.attempt(&user, caller.address, now)?;
-    let secret = shared
-        .app
-        .accounts
-        .sign_in(user, password, now.to_utc())
-        .await?
-        .ok_or(ApiError::SignInRefused)?;
-    shared.limiter.succeeded(&attempt);
-    end_session(shared, headers).await?;
-    session_cookie(caller, secret, 1)
+) -> Result<Vec<HeaderValue>, ApiError> {
+    let accounts = &shared.app.accounts;
+    let now = (shared.app.now)().to_utc();
+    let proofs = browser::proofs(headers, caller.encrypted);
+    let device = if proofs.is_empty() {
+        None
+    } else {
+        accounts
+            .known_device(user.clone(), proofs.clone(), now)
+            .await?
+    };
+    let guess = Guess {
+        user: user.clone(),
+        address: caller.address.map(origin::neighbourhood),
+        device: device.clone(),
+    };
+    let attempt = shared.limiter.attempt(guess, Instant::now());
+    let attempt = attempt.inspect_err(|_| refused("slowed"))?;
+    tokio::time::sleep(attempt.pause).await;
+    let opened = accounts.sign_in(user, password, now).await?;
+    let opened = opened.ok_or(ApiError::SignInRefused)?;
+    attempt.succeeded();
+    end_session(shared, caller, headers).await?;
+    let others = proofs
+        .into_iter()
+        .filter(|proof| Some(proof) != device.as_ref());
+    caller
+        .jar()
+        .signed_in(opened.session, opened.device, others.collect())
 }
 
-/// Ends the session of a request: the `Set-Cookie` value that takes its cookie away.
+fn refused(outcome: &'static str) {
+    metrics::counter!("zhiban_sign_ins_total", "outcome" => outcome).increment(1);
+}
+
+/// Ends the session of a request: the `Set-Cookie` values that take its cookie away.
 pub(crate) async fn sign_out(
     shared: &Shared,
     caller: Caller,
     headers: &HeaderMap,
-) -> Result<HeaderValue, ApiError> {
-    end_session(shared, headers).await?;
-    session_cookie(caller, String::new(), 0)
+) -> Result<Vec<HeaderValue>, ApiError> {
+    end_session(shared, caller, headers).await?;
+    caller.jar().signed_out()
+}
+
+/// Puts cookies into an answer.
+pub(crate) fn with_cookies(mut response: Response, cookies: Vec<HeaderValue>) -> Response {
+    for cookie in cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 /// Ends the session of a request, if it has one, and with it every stream that was opened in it.
-async fn end_session(shared: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
-    if let Some(secret) = cookie(headers, SESSION_COOKIE) {
+async fn end_session(shared: &Shared, caller: Caller, headers: &HeaderMap) -> Result<(), ApiError> {
+    if let Some(secret) = browser::session(headers, caller.encrypted) {
         shared.app.accounts.sign_out(secret).await?;
         shared.hub.session_ended();
     }
@@ -307,16 +374,6 @@ async fn end_session(shared: &Shared, headers: &HeaderMap) -> Result<(), ApiErro
 /// Whether a text holds what nobody types: such a name or password is never looked up.
 pub(crate) fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
-}
-
-fn session_cookie(caller: Caller, secret: String, days: i64) -> Result<HeaderValue, ApiError> {
-    let cookie = Cookie::build((SESSION_COOKIE, secret))
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(caller.secure)
-        .max_age(cookie::time::Duration::days(days));
-    HeaderValue::from_str(&cookie.to_string()).map_err(|_| ApiError::Internal)
 }
 
 fn remember_language(response: &mut Response, language: Language) {

@@ -9,7 +9,8 @@ pub(crate) use words::refusal_detail;
 
 use crate::Shared;
 use crate::auth::Asked;
-use crate::ports::{CommandError, SeriesError, Unavailable};
+use crate::intake::{self, takes_photos};
+use crate::ports::{CommandError, SeriesError, SignInError, Unavailable};
 use axum::extract::multipart::MultipartError;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -19,10 +20,11 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use zhiban_core::{Language, Refusal, Text};
 
-/// The longest a handler may take to begin its answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest a request may take until its answer begins: what it brings has limits of its own, and what is
+/// then done with it too. This is the last resort.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// The same where a photo comes over a bad line first.
-const UPLOAD_PATIENCE: Duration = Duration::from_secs(180);
+const UPLOAD_PATIENCE: Duration = intake::WHOLE_PHOTO.saturating_add(PATIENCE);
 
 /// One fault of one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub(crate) enum ApiError {
     MediaType,
     /// The body is too large.
     TooLarge,
+    /// The body did not come in time, or not whole.
+    TooSlow,
     /// Fields of the body are wrong.
     Form(Vec<FieldError>),
     /// Parameters of the query are wrong.
@@ -110,6 +114,8 @@ pub(crate) enum ApiError {
     StoreFull,
     /// Too often; may be tried again after so many seconds.
     RateLimited(u64),
+    /// Too many wrong passwords for this account; may be tried again after so many seconds.
+    SignInLocked(u64),
     /// What is needed for the answer cannot be read or written now.
     Unavailable,
     /// A fault of ours.
@@ -147,13 +153,14 @@ impl ApiError {
             }
             ApiError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::TooSlow => StatusCode::REQUEST_TIMEOUT,
             ApiError::Form(_) | ApiError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::Refused(refusal, _) => words::refusal_status(refusal),
             ApiError::AlarmOver(_) | ApiError::OrderOver(_) | ApiError::KeyBusy => {
                 StatusCode::CONFLICT
             }
             ApiError::MatchRequired => StatusCode::PRECONDITION_REQUIRED,
-            ApiError::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::RateLimited(_) | ApiError::SignInLocked(_) => StatusCode::TOO_MANY_REQUESTS,
             ApiError::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
             ApiError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -208,7 +215,7 @@ impl ApiError {
     }
 
     fn retry_after(&self) -> Option<u64> {
-        if let ApiError::RateLimited(seconds) = self {
+        if let ApiError::RateLimited(seconds) | ApiError::SignInLocked(seconds) = self {
             return Some(*seconds);
         }
         match self.status() {
@@ -246,6 +253,15 @@ impl From<Unavailable> for ApiError {
     }
 }
 
+impl From<SignInError> for ApiError {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Busy => ApiError::RateLimited(2),
+            SignInError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<SeriesError> for ApiError {
     fn from(error: SeriesError) -> Self {
         match error {
@@ -277,7 +293,7 @@ impl IntoResponse for ApiError {
 /// Puts every refusal into words: a problem document under `/api` and for a page's own script, a page elsewhere.
 pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let asked = Asked::of(&request);
-    let patience = if crate::takes_photos(&asked.path) {
+    let patience = if takes_photos(&asked.path) {
         UPLOAD_PATIENCE
     } else {
         PATIENCE
@@ -301,6 +317,11 @@ pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: 
     let seconds = error.retry_after().map(HeaderValue::from);
     if let Some(seconds) = seconds {
         spoken.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    if error == ApiError::TooSlow {
+        // What is still to come of the body is not waited for.
+        let close = HeaderValue::from_static("close");
+        spoken.headers_mut().insert(header::CONNECTION, close);
     }
     if error.status() == StatusCode::UNAUTHORIZED && asked.machine {
         let scheme = HeaderValue::from_static("Bearer");

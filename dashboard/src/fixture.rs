@@ -27,6 +27,9 @@ pub const TOKEN: &str = "fixture-token";
 /// The token that sets up a building without accounts.
 pub const SETUP_TOKEN: &str = "fixture-setup";
 
+/// The reverse proxy that is trusted.
+pub const PROXY: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 9, 9, 9));
+
 /// A running building; it stops when this is dropped.
 pub struct Fixture {
     /// What the dashboard is given.
@@ -103,6 +106,7 @@ impl Fixture {
                 accounts: memory.clone(),
                 health: memory.clone(),
                 now,
+                proxies: crate::TrustedProxies::new(&[PROXY.into()]),
                 stop: CancellationToken::new(),
             },
             engine,

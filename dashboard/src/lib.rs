@@ -9,6 +9,7 @@ mod auth;
 mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+mod intake;
 mod live;
 mod once;
 mod pages;
@@ -20,6 +21,7 @@ mod tests;
 mod wire;
 
 pub use auth::OverTls;
+pub use auth::origin::{TrustedProxies, neighbourhood};
 pub use ports::App;
 
 use axum::Json;
@@ -30,7 +32,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
 use error::ApiError;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -41,22 +42,15 @@ pub(crate) const BODY_LIMIT: usize = 64 * 1024;
 pub(crate) const PHOTO_LIMIT: usize = 10 * 1024 * 1024;
 /// The largest body that brings photos.
 pub(crate) const UPLOAD_LIMIT: usize = PHOTO_LIMIT + BODY_LIMIT;
-/// How many bodies that bring photos are read at once: they lie in memory.
-const UPLOADS: usize = 4;
-
-/// Whether a path takes photos, so that its body may be large and may take its time.
-pub(crate) fn takes_photos(path: &str) -> bool {
-    path.ends_with("/photos")
-}
 
 /// What every handler can reach.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) app: App,
-    pub(crate) limiter: Arc<auth::limiter::Limiter>,
+    pub(crate) limiter: auth::limiter::Limiter,
     pub(crate) hub: Arc<live::Hub>,
     pub(crate) running: once::Running,
-    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) uploads: Arc<intake::Uploads>,
     pub(crate) tasks: TaskTracker,
 }
 
@@ -71,9 +65,9 @@ impl Shared {
         Self {
             hub: Arc::new(live::Hub::new(app.snapshot.clone(), (app.now)())),
             app,
-            limiter: Arc::default(),
+            limiter: auth::limiter::Limiter::default(),
             running: once::Running::default(),
-            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            uploads: Arc::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -100,6 +94,10 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(shared.clone(), once::once))
+        .layer(middleware::from_fn_with_state(
+            shared.clone(),
+            intake::intake,
+        ))
         .layer(middleware::from_fn_with_state(shared.clone(), auth::guard))
         .layer(middleware::from_fn_with_state(shared.clone(), error::speak))
         .layer(CompressionLayer::new())

@@ -6,10 +6,11 @@
 
 use crate::auth::{self, see_other};
 use crate::error::ApiError;
+use crate::intake::Turn;
 use crate::ports::{App, Identity, OnceKey, StoredAnswer};
 use crate::service;
 use crate::wire::work_order::WorkOrderDetail;
-use crate::{BODY_LIMIT, Shared, UPLOAD_LIMIT, takes_photos};
+use crate::{Shared, UPLOAD_LIMIT};
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -33,9 +34,6 @@ const FILES: &str = "multipart/form-data";
 const LONGEST_KEY: usize = 200;
 /// The largest answer that is remembered.
 const LARGEST_ANSWER: usize = 1024 * 1024;
-
-/// After how many seconds a photo is sent again when too many come at once.
-const UPLOAD_WAIT: u64 = 3;
 
 tokio::task_local! {
     /// The key of the request that is being answered.
@@ -72,15 +70,10 @@ async fn post(
     next: Next,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let large = takes_photos(parts.uri.path());
-    let _turn = if large {
-        let turn = shared.uploads.clone().try_acquire_owned();
-        Some(turn.map_err(|_| ApiError::RateLimited(UPLOAD_WAIT))?)
-    } else {
-        None
-    };
-    let limit = if large { UPLOAD_LIMIT } else { BODY_LIMIT };
-    let body = to_bytes(body, limit).await;
+    // What was sent stays in memory until it is dealt with, whether or not somebody waits for the answer.
+    let _turn = parts.extensions.get::<Arc<Turn>>().cloned();
+    // It is all there already: `intake` read it.
+    let body = to_bytes(body, UPLOAD_LIMIT).await;
     let body = body.map_err(|_| ApiError::TooLarge)?;
     let key = key(&parts, &body)?;
     let print = fingerprint(&parts, &body);

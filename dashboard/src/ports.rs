@@ -33,6 +33,8 @@ pub struct App {
     pub accounts: Arc<dyn Accounts>,
     /// How the gateway itself is.
     pub health: Arc<dyn Health>,
+    /// The reverse proxies whose word on their callers is taken.
+    pub proxies: crate::TrustedProxies,
     /// The wall clock; tests give their own.
     pub now: fn() -> Timestamp,
     /// Cancelled when the gateway stops, so that streams end and nobody waits for them.
@@ -128,8 +130,6 @@ pub enum SeriesError {
     Unavailable(#[from] Unavailable),
 }
 
-/// Part of a time series, bucketed for a width in pixels.
-#[derive(Debug, Clone, Default, PartialEq)]
 /// A number of a series. Whole numbers stay as they are: a counter may have more digits than a fraction holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
@@ -169,6 +169,8 @@ impl Number {
     }
 }
 
+/// Part of a time series, bucketed for a width in pixels.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {
     /// Start of each bucket, or the time of each sample.
     pub t: Vec<Timestamp>,
@@ -424,13 +426,40 @@ pub struct Person {
     pub display_name: String,
 }
 
+/// Why a password could not be looked at.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SignInError {
+    /// Too many people sign in at once.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// It cannot be looked up now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// What a browser gets when its user signs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The secret of the session.
+    pub session: String,
+    /// A proof that this browser was signed in to this account; without `|`, and good for a cookie.
+    pub device: String,
+}
+
 /// Accounts, sessions and tokens. Secrets are stored only as hashes.
 pub trait Accounts: Send + Sync {
-    /// Checks a password and opens a session: its secret for the cookie; `None` when refused.
+    /// Checks a password and opens a session; `None` when refused.
     fn sign_in(
         &self,
         user: String,
         password: String,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Option<Opened>, SignInError>>;
+    /// The one of these proofs that a browser was signed in to this account.
+    fn known_device(
+        &self,
+        user: String,
+        proofs: Vec<String>,
         now: DateTime<Utc>,
     ) -> BoxFuture<'_, Result<Option<String>, Unavailable>>;
     /// Who a session cookie belongs to; `None` when it is over.
@@ -463,15 +492,21 @@ pub trait Accounts: Send + Sync {
 /// Why the first account was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SetupRefused {
-    /// The token is wrong, used or too old.
+    /// The token is wrong.
     #[error("the set-up token is not right; it is printed in the log at start")]
     Token,
+    /// No token is good any more: five were wrong, or half an hour is over.
+    #[error("the set-up token is no longer good; restart the gateway for a new one")]
+    Void,
     /// The user name is not usable.
     #[error("a user name is 2 to 32 of a-z, 0-9, dot, dash and underscore")]
     User,
-    /// The password is too weak.
+    /// The password is too short.
     #[error("a password has at least 12 characters")]
     Password,
+    /// The password is easy to guess.
+    #[error("the password is easy to guess")]
+    Guessable,
     /// There is an account already.
     #[error("the gateway is already set up")]
     Done,

@@ -172,7 +172,7 @@ fn in_code(before: &str, after: char) -> BTreeSet<String> {
 
 #[test]
 fn every_metric_is_described() {
-    let cookies = ["session", "lang", "theme"];
+    let cookies = ["session", "device", "lang", "theme"];
     let names = in_code("\"zhiban_", '"');
     let counted = names
         .iter()

@@ -21,3 +21,4 @@ mod support;
 mod support_works;
 mod tidy;
 mod tls;
+mod web;

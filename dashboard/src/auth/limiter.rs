@@ -1,117 +1,257 @@
-//! Slows down whoever guesses passwords: per user and address, and per address alone.
+//! Slows down whoever guesses passwords, and nobody else.
 //!
-//! It is bounded; when it is full the oldest entry goes, so that it can never eat the memory.
+//! An account is guarded against guesses from one address and against all strange addresses together. A browser that
+//! was signed in to the account before is judged by its own mistakes alone, and an account that nobody guesses at
+//! is open to a right password from everywhere: of an address with many mistakes attempts only take longer.
+//! It is bounded: what says least is forgotten first. It runs on the steady clock, which nobody sets.
 
 use crate::error::ApiError;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use zhiban_core::{Duration, Timestamp};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Attempts that cost nothing, for one user from one address.
-const FREE_PER_USER: u32 = 5;
-/// Attempts that cost nothing, from one address whatever the user.
-const FREE_PER_ADDRESS: u32 = 30;
-/// The first wait; it doubles with each further failure.
+/// Mistakes that cost nothing: for one account from one address or one known browser.
+const FREE: u32 = 5;
+/// For one account from all strange addresses together.
+const FREE_OF_ACCOUNT: u32 = 20;
+/// From one address, whatever the account; then each attempt takes longer.
+const FREE_OF_ADDRESS: u32 = 30;
+/// The first wait; it doubles with each further mistake.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
-/// The longest wait, and after how long without a failure all is forgotten.
+/// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
+/// After how long without a mistake it is forgotten, but for those of an account: a slow guesser must not begin anew.
+const MEMORY: Duration = LONGEST_WAIT;
+const MEMORY_OF_ACCOUNT: Duration = Duration::from_secs(24 * 3600);
+/// How much longer an attempt takes for each mistake of its address beyond the free ones, and at most.
+const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// How many attempts of one address may run or wait at once.
+const AT_ONCE: usize = 4;
 /// The most entries kept.
-const ENTRIES: usize = 1024;
+const ENTRIES: usize = 4096;
 
-type Key = (Option<String>, Option<IpAddr>);
+/// Who tries to sign in, from where, and in which browser.
+#[derive(Debug, Clone)]
+pub(crate) struct Guess {
+    /// The user name as typed.
+    pub(crate) user: String,
+    /// The address; of IPv6 that of its line.
+    pub(crate) address: Option<IpAddr>,
+    /// The proof of an earlier sign-in to this account that the browser brought.
+    pub(crate) device: Option<String>,
+}
+
+/// What mistakes are counted for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Device(String, String),
+    Pair(String, Option<IpAddr>),
+    Account(String),
+    Address(Option<IpAddr>),
+}
+
+impl Key {
+    fn free(&self) -> u32 {
+        match self {
+            Key::Device(..) | Key::Pair(..) => FREE,
+            Key::Account(_) => FREE_OF_ACCOUNT,
+            Key::Address(_) => FREE_OF_ADDRESS,
+        }
+    }
+
+    fn memory(&self) -> Duration {
+        match self {
+            Key::Account(_) => MEMORY_OF_ACCOUNT,
+            Key::Device(..) | Key::Pair(..) | Key::Address(_) => MEMORY,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
-struct Failures {
+struct Mistakes {
     count: u32,
-    last: Timestamp,
+    last: Instant,
 }
 
-/// Counts failed attempts to sign in.
+/// Counts mistakes.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Limiter(Arc<Mutex<State>>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Limiter {
-    failures: Mutex<BTreeMap<Key, Failures>>,
+struct State {
+    mistakes: BTreeMap<Key, Mistakes>,
+    running: BTreeMap<IpAddr, usize>,
 }
 
-/// An attempt that was let through; it counts as failed until it is called succeeded.
+/// An attempt that was let through; it counts as a mistake until it is called right.
 #[derive(Debug)]
-pub(crate) struct Attempt(Key);
+pub(crate) struct Attempt {
+    /// How long to wait before the password is looked at.
+    pub(crate) pause: Duration,
+    keys: Vec<Key>,
+    running: Option<IpAddr>,
+    limiter: Limiter,
+}
 
 impl Limiter {
-    /// Lets an attempt through and counts it, or says how long to wait.
-    pub(crate) fn attempt(
-        &self,
-        user: &str,
-        address: Option<IpAddr>,
-        now: Timestamp,
-    ) -> Result<Attempt, ApiError> {
-        let user: String = user.chars().take(64).collect::<String>().to_lowercase();
-        let (mine, anybody) = ((Some(user), address), (None, address));
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, free) in [(&mine, FREE_PER_USER), (&anybody, FREE_PER_ADDRESS)] {
-            let wait = failures.get(key).map_or(0, |known| known.wait(free, now));
-            if wait > 0 {
-                return Err(ApiError::RateLimited(wait));
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets an attempt through and counts it, or says how many seconds to wait.
+    pub(crate) fn attempt(&self, guess: Guess, now: Instant) -> Result<Attempt, ApiError> {
+        let user: String = guess
+            .user
+            .chars()
+            .take(64)
+            .collect::<String>()
+            .to_lowercase();
+        let mut state = self.state();
+        let (keys, pause, running) = match guess.device {
+            Some(device) => (vec![Key::Device(user, device)], Duration::ZERO, None),
+            None => {
+                let anybody = Key::Address(guess.address);
+                let pause = state.pause(&anybody, now);
+                let pair = Key::Pair(user.clone(), guess.address);
+                (
+                    vec![pair, Key::Account(user), anybody],
+                    pause,
+                    guess.address,
+                )
+            }
+        };
+        let waits = keys.iter().filter(|key| !matches!(key, Key::Address(_)));
+        let wait = waits.map(|key| state.wait(key, now)).max();
+        let wait = wait.unwrap_or_default();
+        if wait > Duration::ZERO {
+            return Err(ApiError::SignInLocked(seconds(wait)));
+        }
+        if let Some(address) = running {
+            let running = state.running.entry(address).or_default();
+            if *running >= AT_ONCE {
+                return Err(ApiError::RateLimited(1));
+            }
+            *running += 1;
+        }
+        for key in &keys {
+            state.count(key.clone(), now);
+        }
+        drop(state);
+        Ok(Attempt {
+            pause,
+            keys,
+            running,
+            limiter: self.clone(),
+        })
+    }
+}
+
+impl Attempt {
+    /// It was right: the mistakes of this person are forgotten, everywhere they were counted.
+    pub(crate) fn succeeded(&self) {
+        let mut state = self.limiter.state();
+        let Some((own, others)) = self.keys.split_first() else {
+            return;
+        };
+        let mine = state.mistakes.remove(own).map_or(1, |own| own.count);
+        for key in others {
+            if let Some(known) = state.mistakes.get_mut(key) {
+                known.count = known.count.saturating_sub(mine);
             }
         }
-        for key in [anybody, mine.clone()] {
-            count(&mut failures, key, now);
-        }
-        Ok(Attempt(mine))
-    }
-
-    /// The attempt was right: what was counted against this user and address is forgotten.
-    pub(crate) fn succeeded(&self, attempt: &Attempt) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(&attempt.0);
-        if let Some(anybody) = failures.get_mut(&(None, attempt.0.1)) {
-            anybody.count = anybody.count.saturating_sub(1);
-        }
     }
 }
 
-impl Failures {
-    /// Seconds to wait, 0 for none.
-    fn wait(self, free: u32, now: Timestamp) -> u64 {
-        let Some(over) = self.count.checked_sub(free) else {
-            return 0;
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let Some(address) = self.running else {
+            return;
         };
-        let doubled = FIRST_WAIT.millis().saturating_mul(1 << over.min(16));
-        let wait = Duration::from_millis(doubled.min(LONGEST_WAIT.millis()));
-        let left = (self.last + wait).since(now).millis();
-        u64::try_from(left.saturating_add(999) / 1000).unwrap_or(0)
+        let mut state = self.limiter.state();
+        if let Some(running) = state.running.get_mut(&address) {
+            *running = running.saturating_sub(1);
+            if *running == 0 {
+                state.running.remove(&address);
+            }
+        }
     }
 }
 
-fn count(failures: &mut BTreeMap<Key, Failures>, key: Key, now: Timestamp) {
-    if failures.len() >= ENTRIES && !failures.contains_key(&key) {
-        failures.retain(|_, known| now.since(known.last) < LONGEST_WAIT);
-        let oldest = failures.iter().min_by_key(|(_, known)| known.last);
-        let full = failures.len() >= ENTRIES;
-        if let Some(oldest) = oldest.map(|(key, _)| key.clone()).filter(|_| full) {
-            failures.remove(&oldest);
+impl State {
+    fn known(&self, key: &Key, now: Instant) -> Option<Mistakes> {
+        let known = self.mistakes.get(key).copied();
+        known.filter(|known| now.saturating_duration_since(known.last) < key.memory())
+    }
+
+    fn wait(&self, key: &Key, now: Instant) -> Duration {
+        let Some(known) = self.known(key, now) else {
+            return Duration::ZERO;
+        };
+        let Some(over) = known.count.checked_sub(key.free()) else {
+            return Duration::ZERO;
+        };
+        let wait = FIRST_WAIT
+            .saturating_mul(1 << over.min(16))
+            .min(LONGEST_WAIT);
+        (known.last + wait).saturating_duration_since(now)
+    }
+
+    fn pause(&self, key: &Key, now: Instant) -> Duration {
+        let count = self.known(key, now).map_or(0, |known| known.count);
+        let over = count.saturating_sub(key.free());
+        PAUSE.saturating_mul(over).min(LONGEST_PAUSE)
+    }
+
+    fn count(&mut self, key: Key, now: Instant) {
+        let before = self.known(&key, now).map_or(0, |known| known.count);
+        if self.mistakes.len() >= ENTRIES && !self.mistakes.contains_key(&key) {
+            self.make_room(now);
+        }
+        let count = before.saturating_add(1);
+        self.mistakes.insert(key, Mistakes { count, last: now });
+    }
+
+    /// What is over goes, else what has the fewest mistakes: nobody wipes out what they did by inventing names.
+    fn make_room(&mut self, now: Instant) {
+        let over =
+            |key: &Key, known: &Mistakes| now.saturating_duration_since(known.last) >= key.memory();
+        self.mistakes.retain(|key, known| !over(key, known));
+        let least = self.mistakes.iter();
+        let least = least.min_by_key(|(_, known)| (known.count, known.last));
+        let least = least.map(|(key, _)| key.clone());
+        if let Some(key) = least.filter(|_| self.mistakes.len() >= ENTRIES) {
+            self.mistakes.remove(&key);
         }
     }
-    let known = failures.entry(key).or_insert(Failures {
-        count: 0,
-        last: now,
-    });
-    if now.since(known.last) >= LONGEST_WAIT {
-        known.count = 0;
-    }
-    known.count = known.count.saturating_add(1);
-    known.last = now;
+}
+
+/// Whole seconds, never fewer.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HOME: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    fn host(n: u32) -> Option<IpAddr> {
+        Some(IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n)))
+    }
 
-    fn wait(limiter: &Limiter, user: &str, now: i64) -> u64 {
-        match limiter.attempt(user, HOME, Timestamp::from_millis(now)) {
-            Err(ApiError::RateLimited(seconds)) => seconds,
+    fn guess(user: &str, address: Option<IpAddr>) -> Guess {
+        Guess {
+            user: user.to_owned(),
+            address,
+            device: None,
+        }
+    }
+
+    /// Seconds to wait; the attempt itself is over at once.
+    fn wait(limiter: &Limiter, guess: Guess, now: Instant) -> u64 {
+        match limiter.attempt(guess, now) {
+            Err(ApiError::SignInLocked(seconds)) => seconds,
             other => {
                 other.unwrap();
                 0
@@ -121,42 +261,96 @@ mod tests {
 
     #[test]
     fn the_sixth_guess_waits_and_the_wait_doubles() {
-        let limiter = Limiter::default();
+        let (limiter, start) = (Limiter::default(), Instant::now());
+        let later = start + Duration::from_secs(15);
         for _ in 0..5 {
-            assert_eq!(wait(&limiter, "li", 0), 0);
+            assert_eq!(wait(&limiter, guess("li", host(1)), start), 0);
         }
-        assert_eq!(wait(&limiter, "LI", 0), 15);
-        assert_eq!(wait(&limiter, "li", 15_000), 0);
-        assert_eq!(wait(&limiter, "li", 15_000), 30);
-        assert_eq!(wait(&limiter, "wang", 15_000), 0);
+        assert_eq!(wait(&limiter, guess("LI", host(1)), start), 15);
+        assert_eq!(wait(&limiter, guess("li", host(1)), later), 0);
+        assert_eq!(wait(&limiter, guess("li", host(1)), later), 30);
+        assert_eq!(wait(&limiter, guess("wang", host(1)), later), 0);
+        assert_eq!(wait(&limiter, guess("li", host(2)), later), 0);
     }
 
     #[test]
     fn a_right_password_and_a_long_pause_forget() {
-        let limiter = Limiter::default();
+        let (limiter, start) = (Limiter::default(), Instant::now());
         for _ in 0..4 {
-            assert_eq!(wait(&limiter, "li", 0), 0);
+            wait(&limiter, guess("li", host(1)), start);
         }
-        let attempt = limiter.attempt("li", HOME, Timestamp::from_millis(0));
-        limiter.succeeded(&attempt.unwrap());
-        assert_eq!(wait(&limiter, "li", 0), 0);
+        let right = limiter.attempt(guess("li", host(1)), start).unwrap();
+        right.succeeded();
+        drop(right);
+        assert!(
+            limiter
+                .state()
+                .mistakes
+                .values()
+                .all(|known| known.count == 0)
+        );
         for _ in 0..10 {
-            wait(&limiter, "wang", 0);
+            wait(&limiter, guess("wang", host(1)), start);
         }
-        assert_eq!(wait(&limiter, "wang", 900_000), 0);
-        assert_eq!(wait(&limiter, "wang", 900_000), 0);
+        let later = start + Duration::from_secs(900);
+        for _ in 0..5 {
+            assert_eq!(wait(&limiter, guess("wang", host(1)), later), 0);
+        }
     }
 
     #[test]
-    fn many_users_from_one_address_are_slowed_and_memory_is_bounded() {
-        let limiter = Limiter::default();
-        let waits = (0..40).map(|n| wait(&limiter, &format!("user{n}"), 0));
-        assert_eq!(waits.filter(|wait| *wait > 0).count(), 10);
-        for n in 0..1_100_u32 {
-            let address = IpAddr::V4(std::net::Ipv4Addr::from(n));
-            let attempt = limiter.attempt("li", Some(address), Timestamp::from_millis(1));
-            attempt.unwrap();
+    fn many_addresses_get_no_more_guesses_at_one_account_than_a_few_an_hour() {
+        let (limiter, start) = (Limiter::default(), Instant::now());
+        let mut passed = 0;
+        for second in 0..3600 {
+            let now = start + Duration::from_secs(second);
+            for n in 0..40 {
+                passed += u32::from(wait(&limiter, guess("li", host(n)), now) == 0);
+            }
         }
-        assert!(limiter.failures.lock().unwrap().len() <= ENTRIES);
+        assert!((20..=30).contains(&passed), "{passed}");
+        // A browser that knows the account is not concerned, and no other account is.
+        let now = start + Duration::from_secs(3600);
+        let mut known = guess("li", host(1));
+        known.device = Some("proof".to_owned());
+        assert_eq!(wait(&limiter, known, now), 0);
+        assert_eq!(wait(&limiter, guess("wang", host(99)), now), 0);
+    }
+
+    #[test]
+    fn an_address_with_many_mistakes_waits_longer_but_is_never_refused_at_another_account() {
+        let (limiter, now) = (Limiter::default(), Instant::now());
+        for n in 0..100 {
+            let user = format!("user{n}");
+            let attempt = limiter.attempt(guess(&user, host(1)), now).unwrap();
+            let over = Duration::from_millis(250) * u32::saturating_sub(n, 30);
+            assert_eq!(attempt.pause, over.min(LONGEST_PAUSE));
+        }
+        let attempt = limiter.attempt(guess("li", host(2)), now).unwrap();
+        assert_eq!(attempt.pause, Duration::ZERO);
+    }
+
+    #[test]
+    fn few_attempts_of_one_address_run_at_once() {
+        let (limiter, now) = (Limiter::default(), Instant::now());
+        let attempt = |n: u32| limiter.attempt(guess(&format!("u{n}"), host(1)), now);
+        let running: Vec<_> = (0..4).map(|n| attempt(n).unwrap()).collect();
+        assert_eq!(attempt(5).unwrap_err(), ApiError::RateLimited(1));
+        assert!(limiter.attempt(guess("li", host(2)), now).is_ok());
+        drop(running);
+        assert!(attempt(6).is_ok());
+    }
+
+    #[test]
+    fn invented_names_take_no_memory_without_bound_and_wipe_nothing_out() {
+        let (limiter, now) = (Limiter::default(), Instant::now());
+        for n in 0..20 {
+            wait(&limiter, guess("li", host(n)), now);
+        }
+        for n in 0..6000 {
+            wait(&limiter, guess(&format!("user{n}"), host(n)), now);
+        }
+        assert!(limiter.state().mistakes.len() <= ENTRIES);
+        assert_eq!(wait(&limiter, guess("li", host(77)), now), 15);
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn code(error: &ApiError) -> &'static str {
         ApiError::BodySyntax { .. } => "body.syntax",
         ApiError::MediaType => "body.media_type",
         ApiError::TooLarge => "body.too_large",
+        ApiError::TooSlow => "body.too_slow",
         ApiError::Form(_) => "form.invalid",
         ApiError::Query(_) => "query.invalid",
         ApiError::Refused(refusal, _) => refusal_code(refusal),
@@ -43,7 +44,7 @@ pub(super) fn code(error: &ApiError) -> &'static str {
         ApiError::MatchRequired => "match.required",
         ApiError::KeyReused => "idempotency.mismatch",
         ApiError::KeyBusy => "idempotency.in_progress",
-        ApiError::RateLimited(_) => "rate.limited",
+        ApiError::RateLimited(_) | ApiError::SignInLocked(_) => "rate.limited",
         ApiError::SeriesTooLarge => "series.too_large",
         ApiError::StoreFull => "store.full",
         ApiError::Unavailable => "store.unavailable",
@@ -76,6 +77,7 @@ pub(super) fn title(error: &ApiError) -> Text {
         ApiError::BodySyntax { .. } => ("请求内容不是有效的 JSON", "The body is not JSON"),
         ApiError::MediaType => ("请求内容的类型不受支持", "This kind of body is not read"),
         ApiError::TooLarge => ("请求内容过大", "The body is too large"),
+        ApiError::TooSlow => ("请求内容没有及时传完", "The body did not arrive in time"),
         ApiError::Form(_) => ("填写的内容有误", "Some fields are wrong"),
         ApiError::Query(_) => ("查询参数有误", "Some query parameters are wrong"),
         ApiError::Refused(refusal, _) => return refusal_title(refusal),
@@ -91,6 +93,7 @@ pub(super) fn title(error: &ApiError) -> Text {
             "The same request is still being handled",
         ),
         ApiError::RateLimited(_) => ("请求过于频繁", "Too many requests"),
+        ApiError::SignInLocked(_) => ("密码错误次数过多", "Too many wrong passwords"),
         ApiError::SeriesTooLarge => ("一次要读的数据太多", "Too many samples for one answer"),
         ApiError::StoreFull => ("照片空间已满", "There is no room for photos"),
         ApiError::Unavailable => ("暂时无法读写记录", "Records are not available now"),
@@ -140,10 +143,16 @@ pub(super) fn detail(error: &ApiError) -> Text {
             format!("Try again in {seconds} seconds."),
         );
     }
+    if let ApiError::SignInLocked(seconds) = error {
+        return Text::new(
+            format!("此账号密码错误次数过多，请在 {seconds} 秒后再试。"),
+            format!("Too many wrong passwords for this account; try again in {seconds} seconds."),
+        );
+    }
     if let ApiError::Refused(refusal, _) = error {
         return refusal_detail(refusal);
     }
-    let (zh, en) = fixed_detail(error);
+    let (zh, en) = body_detail(error).unwrap_or_else(|| fixed_detail(error));
     Text::new(zh, en)
 }
 
@@ -170,11 +179,6 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
             "请查看响应头 Allow 中列出的操作。",
             "The Allow header lists what can be done here.",
         ),
-        ApiError::MediaType => (
-            "请以 application/json 发送；照片请以 multipart/form-data 发送。",
-            "Send it as application/json, and photos as multipart/form-data.",
-        ),
-        ApiError::TooLarge => ("请减少内容后再试。", "Send less."),
         ApiError::Form(_) => (
             "请修改标出的各项后再提交。",
             "Correct each field that is listed, then send it again.",
@@ -213,9 +217,35 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
             "已写入日志，请联系管理员。",
             "It is in the log; tell the administrator.",
         ),
-        // These have numbers or reasons of their own.
-        ApiError::BodySyntax { .. } | ApiError::RateLimited(_) | ApiError::Refused(..) => ("", ""),
+        // These have words of their own.
+        ApiError::BodySyntax { .. }
+        | ApiError::MediaType
+        | ApiError::TooLarge
+        | ApiError::TooSlow
+        | ApiError::RateLimited(_)
+        | ApiError::SignInLocked(_)
+        | ApiError::Refused(..) => ("", ""),
     }
+}
+
+/// What is wrong with the body as a whole; `None` when it is something else.
+fn body_detail(error: &ApiError) -> Option<(&'static str, &'static str)> {
+    let words = if *error == ApiError::MediaType {
+        (
+            "请以 application/json 发送；照片请以 multipart/form-data 发送。",
+            "Send it as application/json, and photos as multipart/form-data.",
+        )
+    } else if *error == ApiError::TooLarge {
+        ("请减少内容后再试。", "Send less.")
+    } else if *error == ApiError::TooSlow {
+        (
+            "没有保存。请检查网络后重新发送。",
+            "Nothing was kept. Check the network and send it again.",
+        )
+    } else {
+        return None;
+    };
+    Some(words)
 }
 
 /// What a refusal is in this case, and what to do.

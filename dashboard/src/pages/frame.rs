@@ -6,7 +6,7 @@ use super::items::{AlarmItem, OrderItem};
 use super::show::{Symbol, Times, When};
 use super::words::Words;
 use crate::Shared;
-use crate::auth::{Lang, Signed};
+use crate::auth::{Caller, Lang, Signed};
 use crate::error::ApiError;
 use crate::ports::{App, Identity};
 use axum::extract::FromRequestParts;
@@ -130,6 +130,8 @@ pub(crate) struct Visit {
     pub(crate) snapshot: Arc<Snapshot>,
     /// The page's own script asks, and keeps its page when it is refused.
     pub(crate) fragment: bool,
+    /// Whether others can read on the way what is shown and typed.
+    pub(crate) open: bool,
     /// Display names by user name; empty when they cannot be read.
     pub(crate) people: BTreeMap<String, String>,
 }
@@ -152,6 +154,7 @@ impl FromRequestParts<Shared> for Visit {
         Ok(Self {
             look: Look::new(words, theme_of(parts), &parts.uri),
             fragment: parts.headers.contains_key("hx-request"),
+            open: Caller::of(&state.app, &parts.extensions, &parts.headers).in_the_open(),
             people: people
                 .into_iter()
                 .map(|one| (one.user, one.display_name))
@@ -282,6 +285,7 @@ impl Visit {
             unacknowledged,
             acknowledged,
             open_orders: self.snapshot.work_orders.len(),
+            open: self.open,
             recorded: self.app.records_are_written(),
             key: uuid::Uuid::new_v4().to_string(),
             script_words: script_words(self.words()),
@@ -324,6 +328,8 @@ pub(crate) struct Frame {
     pub(crate) unacknowledged: usize,
     pub(crate) acknowledged: usize,
     pub(crate) open_orders: usize,
+    /// Whether others can read on the way what is shown and typed.
+    pub(crate) open: bool,
     /// Whether records are written; when they are not, every page says so.
     pub(crate) recorded: bool,
     /// For the form in the bar.

@@ -12,7 +12,7 @@ use crate::ports::SetupRefused;
 use askama::Template;
 use axum::extract::{Form, FromRequestParts, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -40,6 +40,8 @@ struct LoginPage {
     next: String,
     user: String,
     problem: Option<String>,
+    /// Whether what is typed here can be read on the way.
+    open: bool,
 }
 
 #[derive(Template)]
@@ -50,6 +52,8 @@ struct SetupPage {
     token: String,
     user: String,
     problem: Option<String>,
+    /// Whether what is typed here can be read on the way.
+    open: bool,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +86,7 @@ fn site(shared: &Shared, look: &Look) -> String {
 pub(super) async fn page(
     State(shared): State<Shared>,
     Stranger(look): Stranger,
+    caller: Caller,
     Query(query): Query<NextQuery>,
 ) -> Result<Response, ApiError> {
     if shared.app.accounts.needs_setup().await? {
@@ -92,6 +97,7 @@ pub(super) async fn page(
         next: auth::safe_next(Some(&query.next)).to_owned(),
         user: String::new(),
         problem: None,
+        open: caller.in_the_open(),
         look,
     })
 }
@@ -113,25 +119,28 @@ pub(super) async fn sign_in(
         Err(ApiError::SignInRefused)
     };
     let error = match signed {
-        Ok(cookie) => return Ok(with_cookie(auth::see_other(&next), cookie)),
+        Ok(cookies) => return Ok(auth::with_cookies(auth::see_other(&next), cookies)),
         Err(error) => error,
     };
-    let key = if error == ApiError::SignInRefused {
-        "login.refused"
-    } else if matches!(error, ApiError::RateLimited(_)) {
-        "login.slow"
+    let problem = if let ApiError::SignInLocked(seconds) = error {
+        look.words.n("login.slow", seconds)
+    } else if let ApiError::RateLimited(seconds) = error {
+        look.words.n("login.busy", seconds)
+    } else if error == ApiError::SignInRefused {
+        look.t("login.refused")
     } else {
         return Err(error);
     };
     let mut response = render(&LoginPage {
         site: site(&shared, &look),
-        problem: Some(look.t(key)),
+        problem: Some(problem),
+        open: caller.in_the_open(),
         next,
         user,
         look,
     })?;
     *response.status_mut() = error.status();
-    if let ApiError::RateLimited(seconds) = error {
+    if let ApiError::RateLimited(seconds) | ApiError::SignInLocked(seconds) = error {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, seconds.into());
@@ -145,14 +154,15 @@ pub(super) async fn sign_out(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let cookie = auth::sign_out(&shared, caller, &headers).await?;
-    Ok(with_cookie(auth::see_other("/login"), cookie))
+    let cookies = auth::sign_out(&shared, caller, &headers).await?;
+    Ok(auth::with_cookies(auth::see_other("/login"), cookies))
 }
 
 /// The page of the first account; gone once there is one.
 pub(super) async fn setup_page(
     State(shared): State<Shared>,
     Stranger(look): Stranger,
+    caller: Caller,
 ) -> Result<Response, ApiError> {
     if !shared.app.accounts.needs_setup().await? {
         return Ok(auth::see_other("/login"));
@@ -162,6 +172,7 @@ pub(super) async fn setup_page(
         token: String::new(),
         user: String::new(),
         problem: None,
+        open: caller.in_the_open(),
         look,
     })
 }
@@ -189,17 +200,19 @@ pub(super) async fn set_up(
     };
     let key = match made {
         Ok(()) => {
-            let cookie = auth::sign_in(&shared, caller, &headers, user, form.password).await?;
-            return Ok(with_cookie(auth::see_other("/"), cookie));
+            let cookies = auth::sign_in(&shared, caller, &headers, user, form.password).await?;
+            return Ok(auth::with_cookies(auth::see_other("/"), cookies));
         }
         Err(SetupRefused::Token) => "setup.refused_token",
+        Err(SetupRefused::Void) => "setup.refused_void",
         Err(SetupRefused::User) => "setup.refused_user",
         Err(SetupRefused::Password) => "setup.refused_password",
+        Err(SetupRefused::Guessable) => "setup.refused_guessable",
         Err(SetupRefused::Done) => {
             // The second press of the form that made the account.
             let again = auth::sign_in(&shared, caller, &headers, user.clone(), form.password);
             match again.await {
-                Ok(cookie) => return Ok(with_cookie(auth::see_other("/"), cookie)),
+                Ok(cookies) => return Ok(auth::with_cookies(auth::see_other("/"), cookies)),
                 Err(ApiError::SignInRefused) => "setup.refused_done",
                 Err(error) => return Err(error),
             }
@@ -208,15 +221,11 @@ pub(super) async fn set_up(
     let mut response = render(&SetupPage {
         site: site(&shared, &look),
         problem: Some(look.t(key)),
+        open: caller.in_the_open(),
         token,
         user,
         look,
     })?;
     *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
     Ok(response)
-}
-
-fn with_cookie(mut response: Response, cookie: HeaderValue) -> Response {
-    response.headers_mut().append(header::SET_COOKIE, cookie);
-    response
 }

@@ -1,8 +1,10 @@
 //! Who may come in: the whole map of routes against every kind of caller.
 
 use super::{Answer, Web, request};
-use crate::fixture::{PASSWORD, TOKEN, USER};
-use axum::http::{Method, StatusCode};
+use crate::fixture::{PASSWORD, PROXY, TOKEN, USER};
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 /// Every route of the API by its OpenAPI document, with examples in place of parameters.
@@ -233,7 +235,135 @@ async fn the_cookie_is_as_strict_as_the_way_allows() {
     }
     assert!(!cookie.contains("Secure"));
     let secure = sign_in(&web, PASSWORD, &[("x-forwarded-proto", "https")]).await;
-    assert!(secure.header("set-cookie").contains("Secure"));
+    let cookie = secure.header("set-cookie");
+    assert!(cookie.contains("Secure") && cookie.starts_with("zhiban_session="));
+}
+
+/// A request that came over this connection.
+fn from(peer: std::net::IpAddr, mut request: Request<Body>) -> Request<Body> {
+    let info = ConnectInfo(std::net::SocketAddr::new(peer, 4711));
+    request.extensions_mut().insert(info);
+    request
+}
+
+/// A sign-in from one of our own pages.
+fn signing_in(headers: &[(&str, &str)]) -> Request<Body> {
+    let body = json!({ "username": USER, "password": PASSWORD });
+    let all = [headers, &[("sec-fetch-site", "same-origin")]].concat();
+    request(Method::POST, "/api/v1/session", &all, Some(body))
+}
+
+fn cookies(answer: &Answer) -> Vec<&str> {
+    let set = answer.headers.get_all("set-cookie").iter();
+    set.map(|one| one.to_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn over_tls_the_cookies_are_this_hosts_alone() {
+    let web = Web::new();
+    let forwarded = [
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-for", "192.0.2.7"),
+    ];
+    let mut direct = signing_in(&[]);
+    direct.extensions_mut().insert(crate::OverTls);
+    for request in [from(PROXY, signing_in(&forwarded)), direct] {
+        let signed = web.send(request).await;
+        let cookies = cookies(&signed);
+        assert_eq!(cookies.len(), 2);
+        let names = ["__Host-zhiban_session=", "__Host-zhiban_device="];
+        for (cookie, name) in cookies.iter().zip(names) {
+            assert!(cookie.starts_with(name), "{cookie}");
+            for part in ["; Secure", "; Path=/", "; HttpOnly"] {
+                assert!(cookie.contains(part), "{cookie}");
+            }
+            assert!(!cookie.contains("Domain"), "{cookie}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_tls_no_planted_session_counts_and_both_cookies_go_at_the_end() {
+    let web = Web::new();
+    let tls = ("x-forwarded-proto", "https");
+    let signed = web.send(from(PROXY, signing_in(&[tls]))).await;
+    let cookie = signed.header("set-cookie").split(';').next().unwrap();
+    let who = async |cookie: &str| {
+        let who = request(
+            Method::GET,
+            "/api/v1/session",
+            &[("cookie", cookie), tls],
+            None,
+        );
+        web.send(from(PROXY, who)).await.status
+    };
+    let planted = cookie.replace("__Host-", "");
+    assert_eq!(who(cookie).await, StatusCode::OK);
+    assert_eq!(who(&planted).await, StatusCode::UNAUTHORIZED);
+    let headers = [("cookie", cookie), tls, ("sec-fetch-site", "same-origin")];
+    let out = request(Method::DELETE, "/api/v1/session", &headers, None);
+    let out = web.send(from(PROXY, out)).await;
+    let gone = cookies(&out);
+    for (gone, name) in gone
+        .iter()
+        .zip(["zhiban_session=;", "__Host-zhiban_session=;"])
+    {
+        let over = gone.starts_with(name) && gone.contains("Max-Age=0");
+        assert!(over, "{gone}");
+    }
+    assert_eq!(gone.len(), 2);
+    assert_eq!(who(cookie).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_browser_that_was_signed_in_before_is_not_shut_out_by_others() {
+    let web = Web::new();
+    let signed = sign_in(&web, PASSWORD, &[]).await;
+    let proof = signed.headers.get_all("set-cookie").iter().nth(1).unwrap();
+    let proof = proof.to_str().unwrap().split(';').next().unwrap();
+    for _ in 0..5 {
+        sign_in(&web, "wrong", &[]).await;
+    }
+    let stranger = sign_in(&web, PASSWORD, &[]).await;
+    assert_eq!(stranger.refusal(), (429, "rate.limited".to_owned()));
+    let headers = [("cookie", proof), ("sec-fetch-site", "same-origin")];
+    let known = sign_in(&web, PASSWORD, &headers).await;
+    assert_eq!(known.status, StatusCode::NO_CONTENT);
+    // Its own mistakes count all the same.
+    for _ in 0..5 {
+        let wrong = sign_in(&web, "wrong", &headers).await;
+        assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(sign_in(&web, PASSWORD, &headers).await.refusal().0, 429);
+}
+
+#[tokio::test]
+async fn a_page_that_others_can_read_on_the_way_says_so() {
+    let web = Web::new();
+    let cookie = web.cookie().await;
+    for (peer, proto, said) in [
+        ([192, 0, 2, 7], "http", true),
+        ([127, 0, 0, 1], "http", false),
+        ([10, 9, 9, 9], "https", false),
+    ] {
+        for path in ["/login", "/"] {
+            let headers = [
+                (
+                    "cookie",
+                    if proto == "https" {
+                        ""
+                    } else {
+                        cookie.as_str()
+                    },
+                ),
+                ("x-forwarded-proto", proto),
+                ("accept-language", "en"),
+            ];
+            let page = request(Method::GET, path, &headers, None);
+            let page = web.send(from(std::net::IpAddr::from(peer), page)).await;
+            assert_eq!(page.text.contains("not encrypted"), said, "{peer:?} {path}");
+        }
+    }
 }
 
 #[tokio::test]

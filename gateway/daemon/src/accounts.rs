@@ -3,6 +3,8 @@
 //! Passwords are kept as argon2id, every other secret as SHA-256; none is ever logged.
 
 mod admin;
+mod device;
+mod guess;
 mod password;
 mod secret;
 #[cfg(test)]
@@ -11,6 +13,7 @@ mod tests;
 pub use admin::{AccountError, AccountRow, TokenRow};
 pub(crate) use secret::hex;
 
+use crate::config::SiteConfig;
 use crate::journal::read::Reader;
 use crate::journal::{JournalError, Store};
 use chrono::{DateTime, Utc};
@@ -21,7 +24,7 @@ use secret::{hash, random};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zhiban_core::{Duration, Timestamp};
-use zhiban_dashboard::ports::{Identity, Person, SetupRefused, Unavailable};
+use zhiban_dashboard::ports::{Identity, Opened, Person, SetupRefused, SignInError, Unavailable};
 
 /// A session ends at the latest after this: one long shift.
 pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(12 * 3600);
@@ -42,6 +45,8 @@ const TOKEN_PREFIX: &str = "zb_";
 pub struct Accounts {
     store: Store,
     passwords: Arc<Passwords>,
+    /// The names of the site, which no password may hold.
+    site: Arc<[String]>,
     /// When sessions were last used, as far as it could not be written down: a store that takes
     /// nothing must not shut out who watches the building.
     unwritten: Arc<Mutex<BTreeMap<String, Timestamp>>>,
@@ -53,7 +58,18 @@ impl Accounts {
         Self {
             store,
             passwords: Arc::new(Passwords::default()),
+            site: Arc::default(),
             unwritten: Arc::default(),
+        }
+    }
+
+    /// The same for a site whose names no password may hold.
+    #[must_use]
+    pub fn at(self, site: &SiteConfig) -> Self {
+        let names = [&site.code, &site.name.zh, &site.name.en].map(Clone::clone);
+        Self {
+            site: names.into(),
+            ..self
         }
     }
 
@@ -68,21 +84,15 @@ impl Accounts {
         user: String,
         password: String,
         now: Timestamp,
-    ) -> Result<Option<String>, AccountError> {
-        let one = "select password from account where name = $1 and disabled_at is null";
-        let one = sqlx::query(one).bind(&user);
-        let row = one
-            .fetch_optional(self.store.readers())
-            .await
-            .map_err(JournalError::from)?;
-        let known = row
-            .map(|row| Reader::new("account", &row).text("password"))
-            .transpose()?;
+    ) -> Result<Option<Opened>, AccountError> {
+        let stored = self.stored(&user).await?;
         // An unknown user takes as long as a wrong password.
-        if !self.passwords.verify(password, known).await? {
+        let right = self.passwords.verify(password, stored.clone()).await?;
+        let Some(stored) = stored.filter(|_| right) else {
             metrics::counter!("zhiban_sign_ins_total", "outcome" => "refused").increment(1);
             return Ok(None);
-        }
+        };
+        let device = device::issue(&user, &stored, now)?;
         let secret = random(32)?;
         self.write(
             "insert into session (hash, account, created_at, seen_at) values ($1, $2, $3, $3)",
@@ -90,7 +100,33 @@ impl Accounts {
         )
         .await?;
         metrics::counter!("zhiban_sign_ins_total", "outcome" => "done").increment(1);
-        Ok(Some(secret))
+        Ok(Some(Opened {
+            session: secret,
+            device,
+        }))
+    }
+
+    /// What is stored of the password of an account that may sign in.
+    async fn stored(&self, user: &str) -> Result<Option<String>, AccountError> {
+        let one = "select password from account where name = $1 and disabled_at is null";
+        let one = sqlx::query(one).bind(user.to_owned());
+        let row = one.fetch_optional(self.store.readers()).await;
+        let row = row.map_err(JournalError::from)?;
+        let password = row.map(|row| Reader::new("account", &row).text("password"));
+        Ok(password.transpose()?)
+    }
+
+    async fn of_device(
+        &self,
+        user: String,
+        proofs: Vec<String>,
+        now: Timestamp,
+    ) -> Result<Option<String>, AccountError> {
+        let Some(stored) = self.stored(&user).await? else {
+            return Ok(None);
+        };
+        let mut proofs = proofs.into_iter();
+        Ok(proofs.find(|proof| device::holds(proof, &user, &stored, now)))
     }
 
     async fn of_session(
@@ -191,13 +227,14 @@ impl Accounts {
             return Ok(Err(SetupRefused::Done));
         }
         let now = crate::journal::now();
-        if !self.take_setup_try(&token, now).await? {
-            return Ok(Err(SetupRefused::Token));
+        if let Err(refused) = self.take_setup_try(&token, now).await? {
+            return Ok(Err(refused));
         }
         match self.add_user(&user, &user, password).await {
             Ok(()) => {}
             Err(AccountError::Name) => return Ok(Err(SetupRefused::User)),
             Err(AccountError::Password) => return Ok(Err(SetupRefused::Password)),
+            Err(AccountError::Guessable) => return Ok(Err(SetupRefused::Guessable)),
             Err(AccountError::Exists(_)) => return Ok(Err(SetupRefused::Done)),
             Err(other) => return Err(other),
         }
@@ -206,22 +243,38 @@ impl Accounts {
     }
 
     /// Whether the set-up token is right; every wrong one is counted before it is answered.
-    async fn take_setup_try(&self, token: &str, now: Timestamp) -> Result<bool, AccountError> {
-        let right =
-            sqlx::query("select id from setup where hash = $1 and created_at > $2 and tries < $3");
-        let right = right
-            .bind(hash(token))
+    async fn take_setup_try(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Result<(), SetupRefused>, AccountError> {
+        let good = "select hash, tries from setup where created_at > $1 and tries < $2";
+        let good = sqlx::query(good)
             .bind((now - SETUP_LIFE).millis())
             .bind(SETUP_TRIES);
-        let found = right
+        let row = good
             .fetch_optional(self.store.readers())
             .await
             .map_err(JournalError::from)?;
-        if found.is_none() {
-            self.write("update setup set tries = tries + 1", |query| query)
-                .await?;
+        let Some(row) = row else {
+            tracing::warn!("no set-up token is valid any more; restart the gateway for a new one");
+            return Ok(Err(SetupRefused::Void));
+        };
+        let read = Reader::new("setup", &row);
+        if read.text("hash")? == hash(token) {
+            return Ok(Ok(()));
         }
-        Ok(found.is_some())
+        self.write("update setup set tries = tries + 1", |query| query)
+            .await?;
+        let left = SETUP_TRIES - read.int("tries")? - 1;
+        if left > 0 {
+            tracing::warn!(left, "a wrong set-up token was entered");
+            return Ok(Err(SetupRefused::Token));
+        }
+        tracing::warn!(
+            "the set-up token is void after {SETUP_TRIES} wrong ones; restart the gateway for a new one"
+        );
+        Ok(Err(SetupRefused::Void))
     }
 }
 
@@ -242,9 +295,25 @@ impl zhiban_dashboard::ports::Accounts for Accounts {
         user: String,
         password: String,
         now: DateTime<Utc>,
-    ) -> BoxFuture<'_, Result<Option<String>, Unavailable>> {
+    ) -> BoxFuture<'_, Result<Option<Opened>, SignInError>> {
         let opened = self.open_session(user, password, now.into());
-        opened.map(|result| result.map_err(unavailable)).boxed()
+        let failed = |error| {
+            if matches!(error, AccountError::Busy) {
+                return SignInError::Busy;
+            }
+            unavailable(error).into()
+        };
+        opened.map(move |result| result.map_err(failed)).boxed()
+    }
+
+    fn known_device(
+        &self,
+        user: String,
+        proofs: Vec<String>,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Option<String>, Unavailable>> {
+        let found = self.of_device(user, proofs, now.into());
+        found.map(|result| result.map_err(unavailable)).boxed()
     }
 
     fn session(

@@ -22,8 +22,8 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zhiban_core::{Facility, Timestamp};
-use zhiban_dashboard::App;
 use zhiban_dashboard::ports::CommandRequest;
+use zhiban_dashboard::{App, TrustedProxies};
 
 /// How many live changes a slow reader may fall behind before it must ask for everything anew.
 const LIVE: usize = 4096;
@@ -96,8 +96,7 @@ impl Gateway {
         board.set("journal", true, true, "");
         let (drivers, engine, rest) = (Group::default(), Group::default(), Group::default());
 
-        let options = history_options(&loaded)?;
-        let model = loaded.model.clone();
+        let (options, model) = (history_options(&loaded)?, loaded.model.clone());
         let (history, series, health) =
             history::start(options, model, rest.stop.clone(), &rest.tasks).await?;
         let wake = Arc::new(Notify::new());
@@ -126,7 +125,7 @@ impl Gateway {
         let photos = open_photos(&loaded)?;
         start_drivers(&loaded, &handle, &board, &drivers)?;
 
-        let accounts = Arc::new(Accounts::new(journal.store().clone()));
+        let accounts = Arc::new(Accounts::new(journal.store().clone()).at(&loaded.config.site));
         let router = zhiban_dashboard::router(App {
             snapshot: snapshots,
             commands: forward_commands(handle, &rest),
@@ -136,11 +135,20 @@ impl Gateway {
             photos: Arc::new(photos),
             accounts: accounts.clone(),
             health: board.clone(),
+            proxies: TrustedProxies::new(&loaded.config.http.trusted_proxies),
             stop: drivers.stop.clone(),
             now: self::now,
         });
         let (http, stop) = (&loaded.config.http, drivers.stop.clone());
-        server::serve(listener, encryption, http, router, &rest.tasks, stop)?;
+        server::serve(
+            listener,
+            encryption,
+            http,
+            router,
+            &board,
+            &rest.tasks,
+            stop,
+        )?;
         rest.tasks
             .spawn(watchdog::run(pulse, board, health, rest.stop.clone()));
         maintain(journal.clone(), &rest);

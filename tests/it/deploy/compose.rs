@@ -177,6 +177,11 @@ fn the_gateway_is_found_where_it_listens() {
         "{listen} is not reachable from outside"
     );
     assert_eq!(published(gateway), [listen.port()]);
+    let files = &gateway["ulimits"]["nofile"];
+    assert_eq!(
+        (&files["soft"], &files["hard"]),
+        (&65536.into(), &65536.into())
+    );
     let dockerfile = read("deploy/Dockerfile");
     assert!(dockerfile.contains(&format!("\nEXPOSE {}\n", listen.port())));
     assert!(dockerfile.contains(&format!("http://127.0.0.1:{}/healthz", listen.port())));

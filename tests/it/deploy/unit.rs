@@ -39,4 +39,8 @@ fn the_unit_names_what_the_account_and_the_program_have() {
     let arguments = "run --config /etc/zhiban/gateway.toml";
     assert!(unit.contains(&format!("\nExecStart=/usr/local/bin/zhiban {arguments}\n")));
     assert!(unit.contains("\nType=notify\n") && unit.contains("\nWatchdogSec="));
+    assert!(
+        unit.contains("\nLimitNOFILE=65536\n"),
+        "twice the connections and more"
+    );
 }

@@ -68,15 +68,20 @@ pub(crate) struct Zhiban {
 impl Zhiban {
     /// Starts it with these arguments.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::started(Command::new(program()).args(arguments))
+    }
+
+    /// Starts it with these arguments where it may have so many files and connections open.
+    pub(crate) fn start_with_descriptors(limit: u32, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\""]);
+        Self::started(shell.arg(limit.to_string()).arg(program()).args(arguments))
+    }
+
+    fn started(command: &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = Process::start(
-            "zhiban",
-            Command::new(program())
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped()),
-            &folder.path().join("log"),
-        );
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::start("zhiban", command, &folder.path().join("log"));
         let stdout = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
         let heard = stdout.clone();

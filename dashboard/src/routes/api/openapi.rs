@@ -66,7 +66,7 @@ pub(super) fn complete(document: &mut OpenApi) {
     document.security = Some(vec![requirement("token"), requirement("session")]);
     if let Some(components) = &mut document.components {
         let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        let cookie = ApiKeyValue::new(crate::auth::SESSION_COOKIE);
+        let cookie = ApiKeyValue::new(crate::auth::browser::SESSION);
         let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(cookie));
         components.add_security_scheme("token", token);
         components.add_security_scheme("session", cookie);

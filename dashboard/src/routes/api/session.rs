@@ -9,7 +9,7 @@ use crate::wire::Session;
 use crate::wire::request::SignInRequest;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 /// Who is signed in.
@@ -43,8 +43,11 @@ pub(super) async fn sign_in(
         }
     }
     let (user, password) = form.done(user.zip(password))?;
-    let cookie = auth::sign_in(&shared, caller, &headers, user, password).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+    let cookies = auth::sign_in(&shared, caller, &headers, user, password).await?;
+    Ok(auth::with_cookies(
+        StatusCode::NO_CONTENT.into_response(),
+        cookies,
+    ))
 }
 
 /// Signs out.
@@ -55,6 +58,9 @@ pub(super) async fn sign_out(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let cookie = auth::sign_out(&shared, caller, &headers).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+    let cookies = auth::sign_out(&shared, caller, &headers).await?;
+    Ok(auth::with_cookies(
+        StatusCode::NO_CONTENT.into_response(),
+        cookies,
+    ))
 }

@@ -4,7 +4,7 @@
 //! so that nothing older ever follows what is newer.
 
 use super::query::Params;
-use crate::auth::{self, Signed};
+use crate::auth::{Caller, Credentials, Signed};
 use crate::error::ApiError;
 use crate::live::{AlarmNews, Feed, Ticket, VERSION, frame};
 use crate::ports::Live;
@@ -56,6 +56,7 @@ pub(super) struct StreamParams {
 pub(super) async fn open(
     State(shared): State<Shared>,
     Signed(who): Signed,
+    caller: Caller,
     headers: HeaderMap,
     Params(params): Params<StreamParams>,
 ) -> Result<Response, ApiError> {
@@ -70,7 +71,8 @@ pub(super) async fn open(
     let ticket = shared.hub.ticket(&who).ok_or(ApiError::RateLimited(10))?;
     let known = |name: &str| Some((name.to_owned(), shared.hub.feed(name)?));
     let feeds = names.into_iter().filter_map(known).collect();
-    let stream = Stream::new(shared, headers, feeds, ticket);
+    let credentials = Credentials::of(&headers, caller);
+    let stream = Stream::new(shared, credentials, feeds, ticket);
     let events = unfold(Box::new(stream), async |mut stream| {
         let event = stream.next().await?;
         Some((Ok::<Bytes, std::convert::Infallible>(event), stream))
@@ -87,8 +89,8 @@ type Frames = SelectAll<BoxStream<'static, Result<Bytes, BroadcastStreamRecvErro
 
 struct Stream {
     shared: Shared,
-    /// The credentials it was opened with, to be asked again.
-    headers: HeaderMap,
+    /// What it was opened with, to be asked again.
+    credentials: Credentials,
     /// Each set it carries, by name.
     feeds: Vec<(String, Arc<Feed>)>,
     frames: Frames,
@@ -109,7 +111,7 @@ struct Stream {
 impl Stream {
     fn new(
         shared: Shared,
-        headers: HeaderMap,
+        credentials: Credentials,
         feeds: Vec<(String, Arc<Feed>)>,
         ticket: Ticket,
     ) -> Self {
@@ -135,7 +137,7 @@ impl Stream {
             frames: SelectAll::new(),
             recorded: shared.app.records_are_written(),
             shared,
-            headers,
+            credentials,
             feeds,
             live,
             endings,
@@ -172,7 +174,7 @@ impl Stream {
                 biased;
                 () = stop.cancelled() => return None,
                 Ok(()) = self.endings.changed() => {
-                    if !may_read(&self.shared.app, &self.headers).await {
+                    if !may_read(&self.shared.app, &self.credentials).await {
                         return None;
                     }
                 }
@@ -191,7 +193,7 @@ impl Stream {
                     }
                 }
                 _ = self.ask.tick() => {
-                    if !may_read(&self.shared.app, &self.headers).await {
+                    if !may_read(&self.shared.app, &self.credentials).await {
                         return None;
                     }
                 }
@@ -254,9 +256,8 @@ impl Stream {
 }
 
 /// Whether the session or token it was opened with still holds; a store that is down ends nothing.
-async fn may_read(app: &App, headers: &HeaderMap) -> bool {
-    let who = auth::identify(app, auth::bearer(headers), headers).await;
-    !matches!(who, Ok(None))
+async fn may_read(app: &App, credentials: &Credentials) -> bool {
+    !matches!(credentials.identify(app).await, Ok(None))
 }
 
 fn reload() -> Bytes {
@@ -274,6 +275,7 @@ mod tests {
 
     /// A stream of one set, read up to its first beat.
     async fn opened(shared: &Shared, headers: HeaderMap, set: &str) -> Stream {
+        let credentials = Credentials::of(&headers, nobody(shared));
         let who = crate::ports::Identity {
             user: USER.to_owned(),
             display_name: String::new(),
@@ -282,7 +284,7 @@ mod tests {
         let ticket = shared.hub.ticket(&who).unwrap();
         let feed = shared.hub.feed(set).unwrap();
         let feeds = vec![(set.to_owned(), feed)];
-        let mut stream = Stream::new(shared.clone(), headers, feeds, ticket);
+        let mut stream = Stream::new(shared.clone(), credentials, feeds, ticket);
         while next(&mut stream).await.0 != "hb" {}
         stream
     }
@@ -336,19 +338,12 @@ mod tests {
         for _ in 0..2 {
             let secret = accounts.sign_in(USER.into(), PASSWORD.into(), now).await;
             let mut headers = HeaderMap::new();
-            let cookie = format!(
-                "{}={}",
-                crate::auth::SESSION_COOKIE,
-                secret.unwrap().unwrap()
-            );
+            let secret = secret.unwrap().unwrap().session;
+            let cookie = format!("{}={secret}", crate::auth::browser::SESSION);
             headers.insert(COOKIE, cookie.parse().unwrap());
             opens.push((opened(&shared, headers.clone(), "overview").await, headers));
         }
-        let caller = auth::Caller {
-            address: None,
-            secure: false,
-        };
-        let ended = auth::sign_out(&shared, caller, &opens[0].1).await;
+        let ended = crate::auth::sign_out(&shared, nobody(&shared), &opens[0].1).await;
         assert!(ended.is_ok());
         // Without waiting for anything: at once.
         assert_eq!(opens[0].0.next().now_or_never(), Some(None));
@@ -396,6 +391,11 @@ mod tests {
             assert_eq!(next(&mut stream).await.0, "reload");
             assert_eq!(next(&mut stream).await.0, "hb");
         }
+    }
+
+    fn nobody(shared: &Shared) -> Caller {
+        let (extensions, headers) = (axum::http::Extensions::new(), HeaderMap::new());
+        Caller::of(&shared.app, &extensions, &headers)
     }
 
     fn bearer() -> HeaderMap {

@@ -1,7 +1,7 @@
 //! What administrators do with accounts and tokens; the command line prints what this returns.
 
 use super::secret::{hash, random};
-use super::{Accounts, TOKEN_PREFIX};
+use super::{Accounts, TOKEN_PREFIX, guess};
 use crate::journal::JournalError;
 use crate::journal::read::Reader;
 use sqlx::Any;
@@ -18,6 +18,12 @@ pub enum AccountError {
     /// The password is too short or far too long.
     #[error("a password has at least 12 and at most 1024 characters")]
     Password,
+    /// The password is one that people try first.
+    #[error(
+        "this password is easy to guess: a common one, a row of keys or digits, or with the name of the user or the \
+         site in it; take several unrelated words"
+    )]
+    Guessable,
     /// The name is taken.
     #[error("\"{0}\" is there already; choose another name")]
     Exists(String),
@@ -71,6 +77,7 @@ impl Accounts {
         password: String,
     ) -> Result<(), AccountError> {
         check_name(name)?;
+        guess::judge(&password, name, &self.site)?;
         let stored = self.passwords.hash(password).await?;
         let sql = "insert into account (name, display_name, password, created_at) \
                    values ($1, $2, $3, $4) on conflict (name) do nothing";
@@ -90,6 +97,7 @@ impl Accounts {
     /// # Errors
     /// There is no such account, the password is not usable, or the store does not work.
     pub async fn set_password(&self, name: &str, password: String) -> Result<(), AccountError> {
+        guess::judge(&password, name, &self.site)?;
         let stored = self.passwords.hash(password).await?;
         let sql = "update account set password = $1, disabled_at = null where name = $2";
         let bound = name.to_owned();

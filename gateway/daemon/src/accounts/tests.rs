@@ -17,7 +17,7 @@ fn at(minutes: i64) -> DateTime<Utc> {
 
 async fn sign_in(accounts: &Accounts, password: &str, minutes: i64) -> Option<String> {
     let signed = accounts.sign_in("wang".to_owned(), password.to_owned(), at(minutes));
-    signed.await.unwrap()
+    signed.await.unwrap().map(|opened| opened.session)
 }
 
 async fn who(accounts: &Accounts, secret: &str, minutes: i64) -> Option<Identity> {
@@ -68,16 +68,16 @@ async fn signing_out_disabling_and_a_new_password_end_sessions() {
     assert_eq!(who(&accounts, &secret, 0).await, None);
 
     let secret = sign_in(&accounts, PASSWORD, 0).await.unwrap();
-    let changed = accounts.set_password("wang", "another password".to_owned());
+    let changed = accounts.set_password("wang", "lamps over the river".to_owned());
     changed.await.unwrap();
     assert_eq!(who(&accounts, &secret, 0).await, None);
     assert_eq!(sign_in(&accounts, PASSWORD, 0).await, None);
 
-    let secret = sign_in(&accounts, "another password", 0).await.unwrap();
+    let secret = sign_in(&accounts, "lamps over the river", 0).await.unwrap();
     assert_eq!(accounts.people().await.unwrap().len(), 1);
     accounts.disable_user("wang").await.unwrap();
     assert_eq!(who(&accounts, &secret, 0).await, None);
-    assert_eq!(sign_in(&accounts, "another password", 0).await, None);
+    assert_eq!(sign_in(&accounts, "lamps over the river", 0).await, None);
     assert!(accounts.people().await.unwrap().is_empty());
     assert!(accounts.users().await.unwrap()[0].disabled_at.is_some());
 }
@@ -168,6 +168,10 @@ async fn the_first_account_is_made_once_with_the_printed_token() {
         set_up(&token, "wang", "short").await,
         Err(SetupRefused::Password)
     );
+    assert_eq!(
+        set_up(&token, "wang", "password1234").await,
+        Err(SetupRefused::Guessable)
+    );
     assert_eq!(set_up(&token, "wang", PASSWORD).await, Ok(()));
     assert_eq!(
         set_up(&token, "li", PASSWORD).await,
@@ -185,10 +189,11 @@ async fn five_wrong_tries_void_the_set_up_token() {
         let made = accounts.set_up(token.to_owned(), "wang".to_owned(), PASSWORD.to_owned());
         made.await.unwrap()
     };
-    for _ in 0..5 {
+    for _ in 0..4 {
         assert_eq!(set_up("wrong").await, Err(SetupRefused::Token));
     }
-    assert_eq!(set_up(&token).await, Err(SetupRefused::Token));
+    assert_eq!(set_up("wrong").await, Err(SetupRefused::Void));
+    assert_eq!(set_up(&token).await, Err(SetupRefused::Void));
     let again = accounts.setup_token().await.unwrap().unwrap();
     assert_eq!(set_up(&again).await, Ok(()));
 }
@@ -213,4 +218,44 @@ async fn a_store_that_takes_nothing_shuts_nobody_out() {
         assert!(machine.is_some(), "{minutes}");
     }
     assert_eq!(who(&accounts, &secret, 350).await, None, "idle is idle");
+}
+
+#[tokio::test]
+async fn a_browser_is_known_by_its_proof_until_the_password_changes() {
+    let (accounts, _folder) = accounts().await;
+    for name in ["wang", "li"] {
+        let added = accounts.add_user(name, name, PASSWORD.to_owned());
+        added.await.unwrap();
+    }
+    let signed = Port::sign_in(&accounts, "wang".to_owned(), PASSWORD.to_owned(), at(0));
+    let proof = signed.await.unwrap().unwrap().device;
+    let known = async |user: &str, proof: &str, days: i64| {
+        let proofs = vec!["1.2.3".to_owned(), String::new(), proof.to_owned()];
+        let found = accounts.known_device(user.to_owned(), proofs, at(days * 24 * 60));
+        found.await.unwrap()
+    };
+    assert_eq!(known("wang", &proof, 0).await.as_ref(), Some(&proof));
+    assert_eq!(known("wang", &proof, 170).await.as_ref(), Some(&proof));
+    assert_eq!(known("wang", &proof, 190).await, None, "too old");
+    assert_eq!(known("li", &proof, 0).await, None, "another account's");
+    let (day, rest) = proof.split_once('.').unwrap();
+    let later = format!("{}.{rest}", day.parse::<i64>().unwrap() + 1);
+    assert_eq!(known("wang", &later, 0).await, None, "not ours");
+    let changed = accounts.set_password("wang", "lamps over the river".to_owned());
+    changed.await.unwrap();
+    assert_eq!(known("wang", &proof, 0).await, None);
+}
+
+#[tokio::test]
+async fn more_than_wait_their_turn_are_refused_at_once() {
+    let (accounts, _folder) = accounts().await;
+    let guess = || Port::sign_in(&accounts, "wang".to_owned(), PASSWORD.to_owned(), at(0));
+    let all = futures_util::future::join_all((0..40).map(|_| guess())).await;
+    let busy = |one: &&Result<_, SignInError>| matches!(one, Err(SignInError::Busy));
+    let refused = all.iter().filter(busy).count();
+    assert!((1..=24).contains(&refused), "{refused}");
+    assert!(
+        all.iter()
+            .all(|one| matches!(one, Ok(None) | Err(SignInError::Busy)))
+    );
 }

@@ -72,7 +72,7 @@ pub(super) async fn open(config: Option<&Path>) -> Result<Accounts> {
         anyhow!("{}", lines.join("\n"))
     })?;
     let store = Store::open_beside(&loaded.config.storage.data_dir.join("core.db")).await?;
-    Ok(Accounts::new(store))
+    Ok(Accounts::new(store).at(&loaded.config.site))
 }
 
 async fn act(action: Action, accounts: &Accounts, out: &mut (dyn Write + Send)) -> Result<()> {

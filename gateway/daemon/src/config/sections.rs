@@ -3,10 +3,11 @@
 //! Plain shapes with their defaults; what may not be said together is judged by `check`.
 
 use chrono_tz::Tz;
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use zhiban_core::{Duration, Priority, Text};
 
@@ -51,8 +52,16 @@ pub struct HttpConfig {
     pub public_url: Option<String>,
     /// Certificate and key; absent serves plain HTTP.
     pub tls: Option<TlsConfig>,
-    /// How long a client may take to send its request's head.
+    /// How long a client may take to send its request's head, and how long a connection may wait for the next one.
     pub header_timeout: Duration,
+    /// The most connections at once, 16 to 32768; never more than half of the descriptors that the process may have.
+    pub max_connections: u16,
+    /// The most connections of one address at once; a trusted proxy has no such limit.
+    pub max_connections_per_address: u16,
+    /// Addresses and networks of reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    #[serde(deserialize_with = "networks")]
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for HttpConfig {
@@ -62,6 +71,9 @@ impl Default for HttpConfig {
             public_url: None,
             tls: None,
             header_timeout: Duration::from_secs(10),
+            max_connections: 512,
+            max_connections_per_address: 32,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -75,6 +87,19 @@ pub(crate) fn socket_address<'de, D: Deserializer<'de>>(
             "\"{text}\" is not an address and a port; write one, for example \"0.0.0.0:8080\""
         ))
     })
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let network = |text: String| {
+        let single = text.parse::<IpAddr>().map(|one| one.to_canonical().into());
+        single.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+            serde::de::Error::custom(format!(
+                "\"{text}\" is not an address or a network; write one, for example \"127.0.0.1\" or \"10.0.0.0/8\""
+            ))
+        })
+    };
+    texts.into_iter().map(network).collect()
 }
 
 /// Certificate and key, both PEM.

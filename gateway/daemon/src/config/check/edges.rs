@@ -6,7 +6,7 @@ use crate::channels::webhook;
 use crate::config::fault::Severity;
 use crate::config::secret::{SecretError, is_exposed};
 use crate::config::{
-    ChannelKind, Config, EmailConfig, Library, LinkConfig, MqttConfig, WebhookConfig,
+    ChannelKind, Config, EmailConfig, HttpConfig, Library, LinkConfig, MqttConfig, WebhookConfig,
 };
 use crate::history::influxdb;
 use crate::tls::{self, TlsError};
@@ -21,6 +21,7 @@ const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(600);
 pub(super) fn http(config: &Config, at: &mut Place<'_, '_>) {
     at.within("http", |at| {
         span_above_zero("header_timeout", config.http.header_timeout, at);
+        connections(&config.http, at);
         if let Some(public) = &config.http.public_url {
             url("public_url", public, at);
         }
@@ -35,6 +36,25 @@ pub(super) fn http(config: &Config, at: &mut Place<'_, '_>) {
             });
         }
     });
+}
+
+fn connections(http: &HttpConfig, at: &mut Place<'_, '_>) {
+    let (all, one) = (http.max_connections, http.max_connections_per_address);
+    if !(16..=32_768).contains(&all) {
+        let what = format!("max_connections is {all}");
+        at.error("max_connections", what, "write 16 to 32768");
+    }
+    if one < 8 || one > all {
+        let what = format!("max_connections_per_address is {one}");
+        let instead = "write 8, as many as a browser may need, to max_connections";
+        at.error("max_connections_per_address", what, instead);
+    }
+    let everybody = http.trusted_proxies.iter();
+    if everybody.clone().any(|network| network.prefix_len() == 0) {
+        let what = "every address is a trusted proxy: anybody may claim to be anybody";
+        let instead = "name the address of the reverse proxy alone";
+        at.error("trusted_proxies", what, instead);
+    }
 }
 
 pub(super) fn storage(config: &Config, at: &mut Place<'_, '_>) {
