@@ -85,9 +85,8 @@ impl Gateway {
     /// is not there is no error: it is waited for.
     pub async fn start(loaded: Loaded) -> Result<Self> {
         install_crypto();
-        let encryption = server::encryption(&loaded.config.http)?;
-        let listener = server::listen(loaded.config.http.listen)?;
-        let address = listener.local_addr()?;
+        let socket = server::open(&loaded.config.http)?;
+        let address = socket.address;
         let (journal, records) = open_journal(&loaded).await?;
         let journal = Arc::new(journal);
         let now = now();
@@ -140,15 +139,7 @@ impl Gateway {
             now: self::now,
         });
         let (http, stop) = (&loaded.config.http, drivers.stop.clone());
-        server::serve(
-            listener,
-            encryption,
-            http,
-            router,
-            &board,
-            &rest.tasks,
-            stop,
-        )?;
+        server::serve(socket, http, router, &board, &rest.tasks, stop)?;
         rest.tasks
             .spawn(watchdog::run(pulse, board, health, rest.stop.clone()));
         maintain(journal.clone(), &rest);

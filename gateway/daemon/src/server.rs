@@ -34,26 +34,36 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The longest head of a request, and so what one connection may hold in memory before it is understood.
 const LONGEST_HEAD: usize = 64 * 1024;
 
-/// Takes the address, so that a port in use is known before anything else starts.
-///
-/// # Errors
-/// The address cannot be had; the text says which and what to do.
-pub(crate) fn listen(address: SocketAddr) -> Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(address).with_context(|| {
-        format!(
-            "cannot listen on {address}: free the port, or choose another with http.listen or --listen"
-        )
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+/// The address and the certificate, taken before anything else starts.
+pub(crate) struct Socket {
+    listener: std::net::TcpListener,
+    /// `None` serves plain HTTP.
+    encryption: Option<RustlsConfig>,
+    /// Where people reach it.
+    pub(crate) address: SocketAddr,
 }
 
-/// Reads certificate and key, so that a wrong one is known before anything starts; `None` serves
-/// plain HTTP.
+/// Takes the address and reads the certificate, so that what is wrong with either is known before anything starts.
 ///
 /// # Errors
 /// One of them is of no use; the text says which and what to do.
-pub(crate) fn encryption(config: &HttpConfig) -> Result<Option<RustlsConfig>> {
+pub(crate) fn open(config: &HttpConfig) -> Result<Socket> {
+    let encryption = encryption(config)?;
+    let wanted = config.listen;
+    let listener = std::net::TcpListener::bind(wanted).with_context(|| {
+        format!(
+            "cannot listen on {wanted}: free the port, or choose another with http.listen or --listen"
+        )
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(Socket {
+        address: listener.local_addr()?,
+        listener,
+        encryption,
+    })
+}
+
+fn encryption(config: &HttpConfig) -> Result<Option<RustlsConfig>> {
     let Some(tls) = &config.tls else {
         return Ok(None);
     };
@@ -67,15 +77,14 @@ pub(crate) fn encryption(config: &HttpConfig) -> Result<Option<RustlsConfig>> {
 /// # Errors
 /// The socket is of no use.
 pub(crate) fn serve(
-    listener: std::net::TcpListener,
-    encryption: Option<RustlsConfig>,
+    socket: Socket,
     config: &HttpConfig,
     router: Router,
     board: &Board,
     tracker: &TaskTracker,
     stop: CancellationToken,
 ) -> Result<()> {
-    warn_of_plain_http(config, listener.local_addr()?, board);
+    warn_of_plain_http(config, socket.address, board);
     let handle = Handle::new();
     let header_timeout = config.header_timeout.to_std();
     tracker.spawn({
@@ -86,7 +95,7 @@ pub(crate) fn serve(
         }
     });
     let door = Door {
-        listener: tokio::net::TcpListener::from_std(listener)?,
+        listener: tokio::net::TcpListener::from_std(socket.listener)?,
         places: Places::new(limits(config)),
     };
     let mut server = Server::<Peer>::from_listener(door)
@@ -97,7 +106,7 @@ pub(crate) fn serve(
         .http1()
         .header_read_timeout(header_timeout)
         .max_buf_size(LONGEST_HEAD);
-    if let Some(encryption) = encryption {
+    if let Some(encryption) = socket.encryption {
         let service = service(router.layer(axum::Extension(OverTls)));
         let acceptor = RustlsAcceptor::new(encryption).handshake_timeout(header_timeout);
         let server = server.acceptor(acceptor);
