@@ -188,6 +188,11 @@ impl Fixture {
         self.engine.deaf.store(stopped, Ordering::SeqCst);
     }
 
+    /// The records are those of an older copy, because the last ones were damaged, or not.
+    pub fn use_older_records(&self, older: bool) {
+        self.memory.older.store(older, Ordering::SeqCst);
+    }
+
     /// Takes every account away, as at the very first start.
     pub fn forget_accounts(&self) {
         self.memory.forget_accounts();

@@ -47,6 +47,12 @@ impl App {
         let checks = self.health.checks();
         checks.iter().all(|one| one.ok || one.name != "journal")
     }
+
+    /// Whether the records may be those of an older copy, because the last ones were damaged.
+    pub(crate) fn records_are_older(&self) -> bool {
+        let checks = self.health.checks();
+        checks.iter().any(|one| !one.ok && one.name == "records")
+    }
 }
 
 /// A command on its way to the engine, with the way back.
@@ -523,6 +529,11 @@ pub struct Check {
     pub critical: bool,
     /// A short word on its state, for engineers.
     pub detail: String,
+}
+
+impl Check {
+    /// The names of the parts without which the gateway does not live.
+    pub const OF_LIFE: [&'static str; 2] = ["engine", "journal"];
 }
 
 /// How the gateway itself is.

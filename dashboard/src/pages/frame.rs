@@ -287,6 +287,7 @@ impl Visit {
             open_orders: self.snapshot.work_orders.len(),
             open: self.open,
             recorded: self.app.records_are_written(),
+            older: self.app.records_are_older(),
             key: uuid::Uuid::new_v4().to_string(),
             script_words: script_words(self.words()),
             look: self.look.clone(),
@@ -332,6 +333,8 @@ pub(crate) struct Frame {
     pub(crate) open: bool,
     /// Whether records are written; when they are not, every page says so.
     pub(crate) recorded: bool,
+    /// Whether the records may be those of an older copy.
+    pub(crate) older: bool,
     /// For the form in the bar.
     pub(crate) key: String,
     /// The words the scripts use, as JSON.

@@ -582,6 +582,24 @@ async fn what_is_not_recorded_is_said_on_every_page() {
 }
 
 #[tokio::test]
+async fn that_records_are_those_of_an_older_copy_is_said_on_every_page() {
+    let person = Person::new().await;
+    person.fixture.use_older_records(true);
+    for (language, words) in [
+        ("zh-CN", "记录库曾损坏或丢失"),
+        ("en", "The record store was damaged or missing"),
+    ] {
+        for path in PAGES {
+            let page = person.read(path, language).await;
+            assert!(page.contains(words), "{path} in {language}");
+        }
+    }
+    person.fixture.use_older_records(false);
+    let page = person.read("/", "zh-CN").await;
+    assert!(!page.contains("记录库曾损坏或丢失"));
+}
+
+#[tokio::test]
 async fn what_nobody_types_is_refused_at_the_door() {
     let person = Person::new().await;
     for fields in [

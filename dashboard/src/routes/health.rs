@@ -2,16 +2,28 @@
 //!
 //! Health is open to everybody, so it names what fails and says nothing more.
 
-use crate::ports::App;
+use crate::ports::{App, Check};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// The process is up.
-pub(crate) async fn alive() -> &'static str {
-    "ok\n"
+/// The engine takes its turns and its records reach the disk; 503 names what does not. Whoever
+/// restarts a gateway asks this: a broker or an InfluxDB that is away is no reason to.
+pub(crate) async fn alive(State(app): State<App>) -> Response {
+    let checks = app.health.checks();
+    let dead: Vec<&str> = checks
+        .iter()
+        .map(|check| (check.ok, check.name.as_str()))
+        .filter(|(ok, name)| !ok && Check::OF_LIFE.contains(name))
+        .map(|(_, name)| name)
+        .collect();
+    if dead.is_empty() {
+        return "ok\n".into_response();
+    }
+    let body = json!({ "alive": false, "failing": dead });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
 /// The gateway can do its job: 503 names each part that does not work and without which it cannot; `degraded` names

@@ -531,6 +531,11 @@ async fn readiness_names_what_fails() {
         broken.json(),
         json!({ "ready": false, "failing": ["journal"], "degraded": ["influxdb"] })
     );
+    // Whoever restarts it is told the truth as well.
+    let dead = web.send(request(Method::GET, "/healthz", &[], None)).await;
+    assert_eq!(dead.status, StatusCode::SERVICE_UNAVAILABLE);
+    web.fixture.break_store(false);
+    // InfluxDB is away in this building, which is no reason to restart the gateway.
     let alive = web.send(request(Method::GET, "/healthz", &[], None)).await;
     assert_eq!(alive.status, StatusCode::OK);
 }
