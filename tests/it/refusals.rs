@@ -111,19 +111,6 @@ fn a_secret_that_may_not_be_read_is_named_and_not_told() {
     assert!(!said.contains("geheim"), "{said}");
 }
 
-#[test]
-fn a_corrupt_record_store_is_named_and_left_as_it_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = write(folder.path(), CONFIG);
-    let db = folder.path().join("data/core.db");
-    std::fs::create_dir(folder.path().join("data")).unwrap();
-    std::fs::write(&db, b"this is no database, and it must not become one").unwrap();
-    let said = refusal(&file);
-    assert!(said.contains("core.db"), "{said}");
-    let after = std::fs::read(&db).unwrap();
-    assert_eq!(after, b"this is no database, and it must not become one");
-}
-
 #[tokio::test]
 async fn a_newer_record_store_is_named_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();

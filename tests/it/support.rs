@@ -7,10 +7,12 @@
     reason = "a toolbox: a tool stays when the last test that used it goes"
 )]
 
+pub(crate) mod beacon;
 pub(crate) mod certificates;
 pub(crate) mod csv;
 pub(crate) mod influx;
 pub(crate) mod mosquitto;
+pub(crate) mod mount;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod pymodbus;
@@ -112,17 +114,24 @@ impl Peer {
 pub(crate) fn require(peer: Peer) -> Option<PathBuf> {
     let found = peer.find();
     if found.is_none() {
-        let name = peer.name();
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "no {name}, and in CI no test is skipped (tests/run installs it)"
-        );
-        let test = std::thread::current().name().unwrap_or("?").to_owned();
-        let words = format!("skipped: {test}: no {name} (tests/run installs it)\n");
-        // Past the capture of the test runner, so that it is seen.
-        std::io::stderr().write_all(words.as_bytes()).unwrap();
+        skipped(&format!("no {} (tests/run installs it)", peer.name()));
     }
     found
+}
+
+/// Says that a test is skipped, and why.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be skipped.
+pub(crate) fn skipped(why: &str) {
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{why}, and in CI no test is skipped"
+    );
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    let words = format!("skipped: {test}: {why}\n");
+    // Past the capture of the test runner, so that it is seen.
+    std::io::stderr().write_all(words.as_bytes()).unwrap();
 }
 
 /// A port that nobody listens on and that this run has not handed out before.

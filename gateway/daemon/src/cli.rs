@@ -2,11 +2,13 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
+pub mod backup;
 pub mod check;
 pub mod demo;
 pub mod health;
 pub mod profile;
 pub mod run;
+mod signals;
 pub mod simulate;
 pub mod token;
 pub mod user;
@@ -62,6 +64,12 @@ pub enum Command {
     User(user::Args),
     /// Makes and revokes API tokens.
     Token(token::Args),
+    /// Writes all records and photos into one file, while the gateway runs.
+    Backup(backup::BackupArgs),
+    /// Puts back the records and photos of a backup, while the gateway runs or not.
+    Restore(backup::RestoreArgs),
+    /// Lists and writes again the records that the record store refused.
+    SetAside(backup::SetAsideArgs),
     /// Asks a running gateway whether it works; for container health checks.
     Health(health::Args),
 }
@@ -80,11 +88,14 @@ impl Cli {
         let config = match &cli.command {
             Command::User(args) => args.config.as_ref(),
             Command::Token(args) => args.config.as_ref(),
+            Command::SetAside(args) => args.config.as_ref(),
             Command::Demo(_)
             | Command::Run(_)
             | Command::Check(_)
             | Command::Profile(_)
             | Command::Simulate(_)
+            | Command::Backup(_)
+            | Command::Restore(_)
             | Command::Health(_) => return cli,
         };
         // It may stand before the subcommand or behind it, which clap calls global, and a global
@@ -112,6 +123,9 @@ impl Cli {
             Command::Simulate(args) => simulate::run(args).await,
             Command::User(args) => user::run(args).await,
             Command::Token(args) => token::run(args).await,
+            Command::Backup(args) => backup::backup(args).await,
+            Command::Restore(args) => backup::restore(args).await,
+            Command::SetAside(args) => backup::set_aside(args).await,
             Command::Health(args) => health::run(args).await,
         }
     }
@@ -128,16 +142,13 @@ pub(crate) fn say(line: impl std::fmt::Display) -> Result<()> {
     Ok(())
 }
 
-/// Waits for Ctrl-C or a request to end.
+/// Waits for Ctrl-C or a request to end. What belongs to a terminal ends with it, too.
 ///
 /// # Errors
 /// Signals cannot be had.
 pub(crate) async fn until_stopped() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done?,
-        _ = terminate.recv() => {}
-    }
+    let mut signals = signals::Signals::listen()?;
+    let asked = signals.next().await;
+    tracing::info!(?asked, "stopping");
     Ok(())
 }

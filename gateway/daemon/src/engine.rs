@@ -15,13 +15,12 @@ pub use inbox::Inbox;
 use crate::channels::Routes;
 use crate::health::Board;
 use crate::history::HistoryHandle;
-use crate::journal::{DeadLetter, InboxKey, Journal};
+use crate::journal::{DeadLetter, InboxKey, Journal, JournalError};
 use crate::outbox::Unrecorded;
 use crate::watchdog::Pulse;
 use asked::Asked;
 use clock::Clock;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -196,7 +195,7 @@ impl Engine {
 
     /// One turn: whatever waits, through the facility, into one commit, and out.
     async fn take_turn(&mut self, first: Option<Message>, queue: &mut mpsc::Receiver<Message>) {
-        self.parts.pulse.fetch_add(1, Ordering::Relaxed);
+        self.parts.pulse.turn();
         let (now, set) = self.clock.now();
         let mut turn = Turn::new(now);
         if let Some(by) = set {
@@ -330,16 +329,26 @@ impl Engine {
         if !turn.step.is_empty() {
             let begun = Instant::now();
             if let Err(error) = self.parts.journal.commit(&turn.step).await {
-                tracing::error!(%error, "records cannot be written; they wait in memory");
-                self.parts
-                    .board
-                    .set("journal", false, true, error.to_string());
+                tracing::error!(
+                    error = error.chain(),
+                    "records cannot be written; they wait in memory"
+                );
+                self.failed(&error);
                 self.hold(turn);
                 return;
             }
+            self.parts.pulse.committed();
             metrics::histogram!("zhiban_commit_seconds").record(begun.elapsed());
         }
         self.release(turn);
+    }
+
+    /// The board says at once why records are not written, and goes on saying it.
+    fn failed(&self, error: &JournalError) {
+        metrics::counter!("zhiban_commit_failures_total").increment(1);
+        self.parts.pulse.commit_failed(error);
+        let board = &self.parts.board;
+        board.set("journal", false, true, error.to_string());
     }
 
     /// What a durable turn lets out: the news, the answers, the acknowledgements.
@@ -375,9 +384,15 @@ impl Engine {
         if Instant::now() < self.waiting.retry_at {
             return;
         }
-        match self.parts.journal.commit(&self.waiting.turn.step).await {
-            Ok(()) => {
+        match self.write_waiting().await {
+            Ok(refused) => {
                 tracing::info!("records can be written again; nothing was lost");
+                if refused > 0 {
+                    tracing::error!(refused, "records were refused and are set aside");
+                    // Whoever asked for one of them must not believe that it was done.
+                    self.waiting.refuse_replies();
+                }
+                self.parts.pulse.committed();
                 self.parts.board.set("journal", true, true, String::new());
                 self.retry = RETRY.0;
                 self.asked.written(Instant::now());
@@ -387,9 +402,23 @@ impl Engine {
             Err(error) => {
                 self.retry = (self.retry * 2).min(RETRY.1);
                 self.waiting.retry_at = Instant::now() + self.retry;
-                metrics::counter!("zhiban_commit_failures_total").increment(1);
+                self.failed(&error);
                 tracing::debug!(%error, "records still cannot be written");
             }
+        }
+    }
+
+    /// Writes all that waits; a record that is refused is set aside in place of holding up the rest.
+    /// Says how many were.
+    async fn write_waiting(&self) -> Result<usize, JournalError> {
+        let step = &self.waiting.turn.step;
+        match self.parts.journal.commit(step).await {
+            Ok(()) => Ok(0),
+            Err(error) if error.is_of_a_record() => {
+                tracing::error!(error = error.chain(), "a record is refused");
+                self.parts.journal.commit_apart(step).await
+            }
+            Err(error) => Err(error),
         }
     }
 

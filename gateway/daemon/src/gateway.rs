@@ -9,10 +9,11 @@ use crate::drivers::{self, DriverContext, LinkSpec};
 use crate::engine::{Engine, EngineHandle, Inbox, Parts};
 use crate::health::Board;
 use crate::journal::Journal;
+use crate::keeper::Keeper;
 use crate::outbox::Outbox;
 use crate::photos::PhotoFolder;
 use crate::watchdog::Pulse;
-use crate::{history, outbox, server, watchdog};
+use crate::{history, outbox, private, server, watchdog};
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,12 +35,14 @@ const STOP: Duration = Duration::from_secs(8);
 
 /// A running gateway.
 pub struct Gateway {
+    loaded: Loaded,
     address: SocketAddr,
     journal: Arc<Journal>,
     accounts: Arc<Accounts>,
     drivers: Group,
     engine: Group,
     rest: Group,
+    again: watch::Receiver<Option<String>>,
 }
 
 /// Tasks that stop together.
@@ -74,6 +77,14 @@ pub async fn open_journal(loaded: &Loaded) -> Result<(Journal, zhiban_core::faci
         let folder = folder.display();
         format!("cannot make the data folder {folder}: give its owner the right, or set storage.data_dir")
     })?;
+    match private::tighten(folder) {
+        Ok(0) => {}
+        Ok(files) => tracing::warn!(
+            files,
+            "others could read these files of the data folder; now they cannot"
+        ),
+        Err(error) => tracing::warn!(%error, "who may read the data folder is not known"),
+    }
     Ok(Journal::open(&journal_path(loaded), loaded.model.clone(), now()).await?)
 }
 
@@ -95,7 +106,7 @@ impl Gateway {
         board.set("journal", true, true, "");
         let (drivers, engine, rest) = (Group::default(), Group::default(), Group::default());
 
-        let (options, model) = (history_options(&loaded)?, loaded.model.clone());
+        let (options, model) = (history_options(&loaded, &journal)?, loaded.model.clone());
         let (history, series, health) =
             history::start(options, model, rest.stop.clone(), &rest.tasks).await?;
         let wake = Arc::new(Notify::new());
@@ -121,7 +132,7 @@ impl Gateway {
         engine
             .tasks
             .spawn(Engine::new(parts).run(queue, engine.stop.clone()));
-        let photos = open_photos(&loaded)?;
+        let photos = open_photos(&loaded)?.on(journal.store().disk().clone());
         start_drivers(&loaded, &handle, &board, &drivers)?;
 
         let accounts = Arc::new(Accounts::new(journal.store().clone()).at(&loaded.config.site));
@@ -140,22 +151,43 @@ impl Gateway {
         });
         let (http, stop) = (&loaded.config.http, drivers.stop.clone());
         server::serve(socket, http, router, &board, &rest.tasks, stop)?;
+        let again = keep(&journal, &board, &pulse, &rest);
         rest.tasks
             .spawn(watchdog::run(pulse, board, health, rest.stop.clone()));
         maintain(journal.clone(), &rest);
         Ok(Self {
+            loaded,
             address,
             journal,
             accounts,
             drivers,
             engine,
             rest,
+            again,
         })
+    }
+
+    /// Returns when only a new start of all parts can help, with the reason.
+    pub async fn wants_a_new_start(&mut self) -> String {
+        loop {
+            if let Some(reason) = self.again.borrow_and_update().clone() {
+                return reason;
+            }
+            if self.again.changed().await.is_err() {
+                // The keeper ended: the gateway is being stopped, and nothing is asked for.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Where the dashboard is.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it was started with.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
     }
 
     /// Accounts and tokens.
@@ -188,9 +220,28 @@ fn open_photos(loaded: &Loaded) -> Result<PhotoFolder> {
     })
 }
 
-fn history_options(loaded: &Loaded) -> Result<history::Options> {
+/// Starts looking after the data folder.
+fn keep(
+    journal: &Arc<Journal>,
+    board: &Arc<Board>,
+    pulse: &Pulse,
+    rest: &Group,
+) -> watch::Receiver<Option<String>> {
+    let (again, asked) = watch::channel(None);
+    let keeper = Keeper {
+        journal: journal.clone(),
+        board: board.clone(),
+        pulse: pulse.clone(),
+        again,
+    };
+    rest.tasks.spawn(keeper.run(rest.stop.clone()));
+    asked
+}
+
+fn history_options(loaded: &Loaded, journal: &Journal) -> Result<history::Options> {
     let storage = &loaded.config.storage;
     let mut options = history::Options::new(storage.data_dir.join("telemetry.db"));
+    options.disk = Some(journal.store().disk().clone());
     options.retention = storage.history_retention;
     if let Some(influx) = &loaded.config.influxdb {
         options.influxdb = Some(history::influxdb::Options {
@@ -198,6 +249,7 @@ fn history_options(loaded: &Loaded) -> Result<history::Options> {
             org: influx.org.clone(),
             bucket: influx.bucket.clone(),
             token: influx.token().context("influxdb")?,
+            token_file: influx.token_file.clone(),
             retention: influx.retention,
             batch_lines: influx.batch_lines,
             batch_wait: influx.batch_wait,

@@ -23,6 +23,7 @@ pub use embedded::Embedded;
 pub use events::{EventLine, EventValue, events};
 pub use health::HistoryHealth;
 
+use crate::disk::Disk;
 use sqlx::sqlite::SqliteSynchronous;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub struct Options {
     pub ahead: usize,
     /// Where samples go besides.
     pub influxdb: Option<influxdb::Options>,
+    /// The disk, when records share it: they come first.
+    pub disk: Option<Arc<Disk>>,
 }
 
 impl Options {
@@ -81,6 +84,7 @@ impl Options {
             memory: 12 << 20,
             ahead: 4 << 20,
             influxdb: None,
+            disk: None,
         }
     }
 }

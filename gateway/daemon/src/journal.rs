@@ -4,12 +4,18 @@
 //! A record that was committed is never changed away or lost by a later start.
 
 mod archive;
+pub(crate) mod aside;
+pub mod backup;
 pub(crate) mod cell;
+mod check;
 mod error;
+mod files;
 mod maintain;
 pub(crate) mod read;
 mod record;
 mod restore;
+mod snapshot;
+mod start;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,6 +39,7 @@ pub struct Journal {
     /// Dead letters since the oldest were last looked for.
     dead_letters: AtomicU64,
 }
+
 /// Everything that must become durable together.
 #[derive(Debug, Default)]
 pub struct Step {

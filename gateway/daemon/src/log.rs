@@ -40,7 +40,10 @@ const HOW_MUCH: [&str; 6] = ["size", "lost", "messages", "records", "skew_ms", "
 pub fn begin(filter: &str, json: bool) -> Result<Sums, ParseError> {
     let filter = EnvFilter::try_new(filter)?;
     let sums = Sums::default();
-    let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Who reads the log may be gone; that must end no part of the gateway.
+    let written = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
     let written = if json {
         written.json().with_filter(sums.clone()).boxed()
     } else {

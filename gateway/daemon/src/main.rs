@@ -10,6 +10,8 @@ use zhiban::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Records, photos and tokens are nobody else's, whatever file they come to lie in.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = Cli::from_shell();
     // The demo's own broker is chatty about every client that leaves.
     let log = match zhiban::log::begin(&format!("rumqttd=off,{}", cli.log), cli.log_json) {

@@ -3,6 +3,7 @@
 //! A photo is on disk, whole, before anything speaks of it. Nothing here opens, decodes or
 //! executes what was sent, and no name that came from outside ever becomes a path.
 
+use crate::disk::Disk;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -24,6 +25,8 @@ pub struct PhotoFolder {
     quota: u64,
     /// The bytes that they take, with those being written.
     taken: Arc<AtomicU64>,
+    /// The disk, when records share it: they come first.
+    disk: Option<Arc<Disk>>,
 }
 
 impl PhotoFolder {
@@ -46,7 +49,15 @@ impl PhotoFolder {
             folder: Arc::new(folder),
             quota,
             taken: Arc::new(AtomicU64::new(taken)),
+            disk: None,
         })
+    }
+
+    /// The same folder, on a disk whose last room is for records.
+    #[must_use]
+    pub fn on(mut self, disk: Arc<Disk>) -> Self {
+        self.disk = Some(disk);
+        self
     }
 
     /// The file of a name; `None` when it is no name made here.
@@ -66,6 +77,10 @@ impl PhotoFolder {
     }
 
     fn keep_now(&self, bytes: &[u8]) -> io::Result<Result<String, NoRoom>> {
+        if self.disk.as_ref().is_some_and(|disk| disk.is_given_up()) {
+            let words = "the disk is full, and what room is left is for records";
+            return Err(io::Error::new(ErrorKind::StorageFull, words));
+        }
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.reserve(size).is_err() {
             return Ok(Err(NoRoom));

@@ -6,7 +6,7 @@ use super::say;
 use crate::accounts::Accounts;
 use crate::config::{Config, Fault, LinkConfig, Loaded};
 use crate::gateway::Gateway;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -62,13 +62,16 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let folder = folder.context("no data folder")?.to_path_buf();
     let building = start_building(&args).await?;
     let loaded = configure(&args, &folder, &building)?;
-    let gateway = Gateway::start(loaded).await?;
+    let mut gateway = Gateway::start(loaded).await?;
     let (password, token) = sign_in(gateway.accounts()).await?;
     tell(&args, &gateway, &building, &password, &token)?;
-    super::until_stopped().await?;
+    let ended = tokio::select! {
+        stopped = super::until_stopped() => stopped,
+        why = gateway.wants_a_new_start() => Err(anyhow!("{why}; start the demo again")),
+    };
     gateway.stop().await;
     building.stop().await;
-    Ok(())
+    ended
 }
 
 async fn start_building(args: &Args) -> Result<Building> {

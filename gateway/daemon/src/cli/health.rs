@@ -9,8 +9,8 @@ use std::time::Duration;
 /// Asks a running gateway whether it works; for container health checks.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to ask; `/readyz` asks whether it can do its whole job. On this machine itself any
-    /// certificate is good.
+    /// What to ask: `/healthz` whether the engine works and records reach the disk, `/readyz` whether
+    /// the whole gateway does. On this machine itself any certificate is good.
     #[arg(
         long,
         default_value = "http://127.0.0.1:8080/healthz",

@@ -102,14 +102,9 @@ impl Works {
     }
 
     /// The store takes nothing, as on a full disk, or takes again.
-    async fn writable(&self, yes: bool) {
-        let mut writer = self.journal.store().writer().await.unwrap();
-        let sql = if yes {
-            "pragma query_only = off"
-        } else {
-            "pragma query_only = on"
-        };
-        sqlx::query(sql).execute(&mut *writer).await.unwrap();
+    fn writable(&self, yes: bool) {
+        let full = &self.journal.store().full;
+        full.store(!yes, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn batch(&self, key: &str) -> Vec<Input> {
@@ -209,7 +204,7 @@ fn noise() -> Command {
 #[tokio::test]
 async fn while_nothing_can_be_recorded_people_are_told_and_nobody_is_acknowledged() {
     let works = Works::start().await;
-    works.writable(false).await;
+    works.writable(false);
     let mut trapped = works.deliver(TRAPPED, 1).await;
     let told = works.heard(1).await.remove(0);
     assert!(told.unrecorded && told.life_safety, "{told:?}");
@@ -222,7 +217,7 @@ async fn while_nothing_can_be_recorded_people_are_told_and_nobody_is_acknowledge
     let refused = works.ask(noise(), "k").await;
     assert!(matches!(refused, Err(CommandError::NotTaken)));
 
-    works.writable(true).await;
+    works.writable(true);
     tokio::time::timeout(PATIENT, trapped)
         .await
         .unwrap()
@@ -241,10 +236,10 @@ async fn while_nothing_can_be_recorded_people_are_told_and_nobody_is_acknowledge
 #[tokio::test]
 async fn a_stop_keeps_what_can_be_written_by_then() {
     let works = Works::start().await;
-    works.writable(false).await;
+    works.writable(false);
     let answered = works.deliver(DOOR, 1).await;
     works.heard(1).await;
-    works.writable(true).await;
+    works.writable(true);
     let model = works.journal.model().clone();
     let file = works.end().await;
     assert!(answered.await.is_ok(), "durable, and said so");
@@ -295,5 +290,29 @@ async fn a_key_is_durable_with_what_it_did_and_does_nothing_twice() {
     }
     let kept = works.journal.replay("li/1".to_owned()).await.unwrap();
     assert_eq!(kept, Some(answer), "the first answer stays");
+    works.end().await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_refused_holds_up_no_other() {
+    let works = Works::start().await;
+    // The store knows an open alarm that memory does not know.
+    let mut transaction = works.journal.store().begin().await.unwrap();
+    let row = "insert into alarm (id, asset, rule, title_zh, title_en, priority, active, latched, \
+        raised_at, out_of_service) values (900, 'A1', 'door', '', '', 2, 1, 0, 1000, 0)";
+    sqlx::query(row).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    let door = works.deliver(DOOR, 1).await;
+    let trapped = works.deliver(TRAPPED, 2).await;
+    for answered in [door, trapped] {
+        tokio::time::timeout(PATIENT, answered)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    assert_eq!(works.orders().await, 2);
+    assert!(works.ask(noise(), "k").await.is_ok(), "work goes on");
+    let file = works.journal.store().file().to_owned();
+    assert_eq!(crate::journal::aside::count(&file), 1);
     works.end().await;
 }

@@ -126,9 +126,14 @@ impl Waiting {
     /// People who waited long enough hear that the store is not available.
     pub(super) fn give_up(&mut self, now: Instant) {
         if now >= self.patience {
-            for (reply, _) in self.turn.replies.drain(..) {
-                super::answer(reply, Err(CommandError::StoreUnavailable));
-            }
+            self.refuse_replies();
+        }
+    }
+
+    /// Everybody who waits hears that the store is not available.
+    pub(super) fn refuse_replies(&mut self) {
+        for (reply, _) in self.turn.replies.drain(..) {
+            super::answer(reply, Err(CommandError::StoreUnavailable));
         }
     }
 

@@ -10,6 +10,7 @@ use super::health::HistoryHealth;
 use super::line_protocol::{Encoder, Lines};
 use super::store::{Db, JournalRow, Store};
 use super::{HistoryError, INFLUXDB, count_dropped, wall};
+use crate::config::read_secret;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use influxdb2::api::buckets::ListBucketsRequest;
@@ -24,6 +25,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -63,6 +65,8 @@ pub struct Options {
     pub bucket: String,
     /// The token.
     pub token: SecretString,
+    /// The file that the token came from: one that is refused may be renewed there.
+    pub token_file: Option<PathBuf>,
     /// How long a bucket that is made here keeps its data; zero keeps it for ever.
     pub retention: zhiban_core::Duration,
     /// The most lines in one write.
@@ -81,6 +85,7 @@ impl Options {
             org: org.to_owned(),
             bucket: bucket.to_owned(),
             token,
+            token_file: None,
             retention: zhiban_core::Duration::ZERO,
             batch_lines: 5000,
             batch_wait: zhiban_core::Duration::from_secs(1),
@@ -316,7 +321,7 @@ impl Sink {
             // The first time at once: a bucket that was deleted may be made again.
             let at_once = matches!(fault, Fault::Configuration(_)) && !held;
             held = matches!(fault, Fault::Configuration(_));
-            if !at_once {
+            if !at_once && !self.renew_token() {
                 let left = BACK_OFF.1.saturating_sub(begun.elapsed());
                 tokio::time::sleep(jitter(wait).min(left).max(LEAST)).await;
                 wait = (wait * 2).min(BACK_OFF.1);
@@ -331,6 +336,32 @@ impl Sink {
             *ready = true;
         }
         self.send_batch().await
+    }
+
+    /// Reads the token again where it came from; whether there is another one now.
+    fn renew_token(&mut self) -> bool {
+        let Some(file) = &self.options.token_file else {
+            return false;
+        };
+        let Ok(token) = read_secret("token", Some(file), None) else {
+            return false;
+        };
+        if token.expose_secret() == self.options.token.expose_secret() {
+            return false;
+        }
+        self.options.token = token;
+        let mut gzip = HeaderMap::new();
+        if self.compress {
+            gzip.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let made = client(&self.options, HeaderMap::new())
+            .and_then(|asks| Ok((asks, client(&self.options, gzip)?)));
+        match made {
+            Ok((asks, writes)) => (self.client, self.writer) = (asks, writes),
+            Err(error) => tracing::error!(%error, "the new token of InfluxDB is of no use"),
+        }
+        tracing::info!("the token of InfluxDB was read again");
+        true
     }
 
     /// Waits until the journal has grown, and then for some company.
@@ -680,6 +711,15 @@ fn number_after(text: &str, word: &str) -> Option<usize> {
 }
 
 /// The task looks back an hour each time, so that what came late is in; writing twice is harmless.
+/// The task that fills the bucket of five-minute values of this bucket.
+pub fn task_of(bucket: &str) -> String {
+    down_sampling(
+        &format!("zhiban {bucket} 5m"),
+        bucket,
+        &format!("{bucket}_5m"),
+    )
+}
+
 fn down_sampling(name: &str, from: &str, to: &str) -> String {
     let text = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let (name, from, to) = (text(name), text(from), text(to));

@@ -7,7 +7,7 @@ use super::chunk::{Chunk, Numbers};
 use super::dictionary::{Dictionary, Entry, kind_code, kind_of};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool};
+use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqlitePool};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -167,18 +167,46 @@ impl OpenError {
     }
 }
 
+/// Whether an error may mean that the disk has no room.
+fn is_for_want_of_room(error: &sqlx::Error) -> bool {
+    const IO: u32 = 10;
+    const FULL: u32 = 13;
+    const CANNOT_OPEN: u32 = 14;
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| [IO, FULL, CANNOT_OPEN].contains(&(code & 0xff)))
+}
+
 impl Db {
     async fn open(place: &Place) -> Result<Self, OpenError> {
-        let options = SqliteConnectOptions::new()
+        match Self::open_by(place, None).await {
+            // The index of the log finds no room; in the memory of this process it needs none.
+            Err(OpenError::Sql(error)) if is_for_want_of_room(&error) && place.path.exists() => {
+                Self::open_by(place, Some("unix-excl")).await
+            }
+            done => done,
+        }
+    }
+
+    async fn open_by(place: &Place, vfs: Option<&'static str>) -> Result<Self, OpenError> {
+        let mut options = SqliteConnectOptions::new()
             .filename(&place.path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(place.synchronous)
             .busy_timeout(Duration::from_secs(5));
+        if let Some(vfs) = vfs {
+            options = options.vfs(vfs);
+        }
         let pool = |most| {
             SqlitePoolOptions::new()
                 .max_connections(most)
                 .acquire_timeout(Duration::from_secs(10))
+                // The disk may end a transaction without the library knowing of it: such a
+                // connection could begin no other one.
+                .before_acquire(|connection, _| {
+                    Box::pin(async move { Ok(!connection.is_in_transaction()) })
+                })
         };
         let write = pool(1).connect_with(options.clone()).await?;
         migrate(&write).await?;

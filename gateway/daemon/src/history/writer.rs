@@ -223,6 +223,13 @@ impl Writer {
     /// Writes what waits, and answers who waits for it.
     pub(super) async fn flush(&mut self) {
         self.waiting.due = None;
+        let disk = self.options.disk.as_ref();
+        if disk.is_some_and(|disk| disk.is_given_up()) {
+            let why = "the disk is full, and what room is left is for records";
+            self.health.fails(why.to_owned());
+            self.waiting.fail();
+            return;
+        }
         let now = wall();
         let rows = self.rows(now);
         let db = self.store.db();

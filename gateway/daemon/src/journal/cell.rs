@@ -110,6 +110,12 @@ impl Table {
         Ok(())
     }
 
+    /// Has the insert understood without carrying it out.
+    pub(crate) async fn rehearse(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        let explained = query(format!("explain query plan {}", self.statement(1)));
+        explained.fetch_all(connection).await.map(drop)
+    }
+
     fn statement(&self, rows: usize) -> String {
         let width = self.columns.split(',').count();
         let mut sql = format!("insert into {} ({}) values ", self.name, self.columns);

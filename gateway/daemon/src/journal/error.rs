@@ -2,7 +2,7 @@
 //!
 //! An error never holds the content of a record.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why `core.db` cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,25 @@ pub enum JournalError {
         file = .0.display()
     )]
     Older(PathBuf),
+    /// The open file is no longer the one under its name.
+    #[error(
+        "{file} was {what} while the gateway runs; records cannot be kept until it is started again",
+        file = file.display()
+    )]
+    Gone {
+        /// The file.
+        file: PathBuf,
+        /// What became of it.
+        what: &'static str,
+    },
+    /// The tables of an older program could not be changed. Nothing was.
+    #[error("{file} could not be brought up to date; nothing in it was changed. Start the program of before again", file = file.display())]
+    Upgrade {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// Somebody else is writing; trying again helps.
     #[error("the record store is busy")]
     Busy(#[source] sqlx::Error),
@@ -85,9 +104,45 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether the connection it happened on must not be used again: what it believes may be wrong.
-    pub(crate) fn poisons(&self) -> bool {
-        matches!(self, JournalError::Io(_) | JournalError::Corrupt(_))
+    /// Whether the disk may have had no room.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        matches!(self, JournalError::Full(_) | JournalError::Io(_))
+    }
+
+    /// Whether it is one record that the store refuses, while others may be taken.
+    pub(crate) fn is_of_a_record(&self) -> bool {
+        matches!(
+            self,
+            JournalError::Conflict(_) | JournalError::Other(_) | JournalError::Row { .. }
+        )
+    }
+
+    /// Whether a start may go on with an older state: this one cannot be read.
+    pub(crate) fn means_damage(&self) -> bool {
+        matches!(
+            self,
+            JournalError::Damaged { .. }
+                | JournalError::Corrupt(_)
+                | JournalError::Other(_)
+                | JournalError::Row { .. }
+        )
+    }
+
+    /// Whether the file itself is damaged or gone, so that no later try can succeed.
+    pub fn is_of_the_file(&self) -> bool {
+        matches!(self, JournalError::Corrupt(_) | JournalError::Gone { .. })
+    }
+
+    /// What went wrong while the tables of version `found` were changed: nothing of it is damage.
+    pub(crate) fn of_an_upgrade(self, file: &Path, found: i64) -> Self {
+        if found == 0 {
+            return self;
+        }
+        if let Self::Other(source) = self {
+            let file = file.to_owned();
+            return Self::Upgrade { file, source };
+        }
+        self
     }
 
     /// The message with all its causes, for the log.

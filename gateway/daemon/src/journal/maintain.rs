@@ -3,9 +3,10 @@
 //! It works in small pieces, so that the engine's commits never wait long, and touches no record.
 
 use super::restore::{INBOX_AGE, INBOX_ROWS};
-use super::{Journal, JournalError};
+use super::{Journal, JournalError, snapshot};
 use crate::accounts::SESSION_LIFE;
 use sqlx::Row;
+use std::path::PathBuf;
 use std::time::Duration as StdDuration;
 use tokio_util::sync::CancellationToken;
 use zhiban_core::{Duration, Timestamp};
@@ -67,6 +68,19 @@ impl Journal {
             )
             .await?;
         Ok(gone)
+    }
+
+    /// Whether it is time for a snapshot of the records.
+    pub(crate) fn snapshot_is_due(&self) -> bool {
+        snapshot::is_due(self.store.file())
+    }
+
+    /// Takes a snapshot of the records, looks through it, and lets the oldest go.
+    ///
+    /// # Errors
+    /// There is no room, or the records are damaged; nothing is changed then.
+    pub(crate) async fn take_snapshot(&self) -> Result<PathBuf, JournalError> {
+        snapshot::take(self.store.file()).await
     }
 
     async fn delete_pieces(&self, sql: &'static str, numbers: &[i64]) -> Result<u64, JournalError> {

@@ -3,37 +3,49 @@
 //! They are written with the order in one transaction, and an order is never given out without them
 //! where it is shown whole.
 
-use super::cell::Table;
+use super::cell::{Cell, Table};
 use super::read::Reader;
 use super::write::order_id;
 use super::{Journal, JournalError};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
-use zhiban_core::WorkOrder;
 use zhiban_core::work_order::{NewPart, NewPhoto, Part, Photo, PhotoFormat, PhotoStage, Quantity};
+use zhiban_core::{WorkOrder, WorkOrderNumber};
 
-const PART: Table = Table {
+pub(super) const PART: Table = Table {
     name: "work_order_part",
     columns: "work_order, id, name, sku, quantity, unit, by_whom, at",
     conflict: "",
 };
 
-const PHOTO: Table = Table {
+pub(super) const PHOTO: Table = Table {
     name: "work_order_photo",
     columns: "work_order, id, file, stage, format, size, sha256, by_whom, at",
     conflict: "",
 };
 
-/// Writes the rows of one order as they are now.
-pub(super) async fn write(to: &mut AnyConnection, order: &WorkOrder) -> Result<(), JournalError> {
-    let key = order_id(&order.no);
-    for sql in [
-        "delete from work_order_part where work_order = $1",
-        "delete from work_order_photo where work_order = $1",
-    ] {
-        sqlx::query(sql).bind(key).execute(&mut *to).await?;
+/// Removes the rows of orders, whose rows as they are now are written next.
+pub(super) async fn forget(
+    to: &mut AnyConnection,
+    orders: &[&WorkOrderNumber],
+) -> Result<(), JournalError> {
+    for no in orders {
+        for sql in [
+            "delete from work_order_part where work_order = $1",
+            "delete from work_order_photo where work_order = $1",
+        ] {
+            sqlx::query(sql)
+                .bind(order_id(no))
+                .execute(&mut *to)
+                .await?;
+        }
     }
+    Ok(())
+}
+
+pub(super) fn part_rows(order: &WorkOrder) -> Vec<Vec<Cell>> {
+    let key = order_id(&order.no);
     let part = |part: &Part| {
         vec![
             key.into(),
@@ -46,8 +58,11 @@ pub(super) async fn write(to: &mut AnyConnection, order: &WorkOrder) -> Result<(
             part.at.into(),
         ]
     };
-    let rows: Vec<_> = order.parts.iter().map(part).collect();
-    PART.insert(to, &rows).await?;
+    order.parts.iter().map(part).collect()
+}
+
+pub(super) fn photo_rows(order: &WorkOrder) -> Vec<Vec<Cell>> {
+    let key = order_id(&order.no);
     let photo = |photo: &Photo| {
         vec![
             key.into(),
@@ -61,8 +76,7 @@ pub(super) async fn write(to: &mut AnyConnection, order: &WorkOrder) -> Result<(
             photo.at.into(),
         ]
     };
-    let rows: Vec<_> = order.photos.iter().map(photo).collect();
-    Ok(PHOTO.insert(to, &rows).await?)
+    order.photos.iter().map(photo).collect()
 }
 
 impl Journal {

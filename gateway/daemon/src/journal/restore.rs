@@ -3,12 +3,16 @@
 //! Rows whose asset or rule is no longer configured stay where they are and are counted.
 
 use super::read::{Reader, order_row, value_of_text};
+use super::start::Start;
+use super::store::Lock;
+use super::write::order_id;
 use super::{InboxKey, Journal, JournalError, Store};
+use sqlx::any::AnyRow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use zhiban_core::facility::Records;
-use zhiban_core::{Duration, Model, Timestamp};
+use zhiban_core::{Duration, Model, Timestamp, WorkOrderNumber};
 
 /// So many messages are remembered.
 pub(super) const INBOX_ROWS: i64 = 200_000;
@@ -24,28 +28,65 @@ pub struct Unconfigured {
     pub work_orders: usize,
 }
 
+/// A damaged number would be given to another order, whose record would then be written over.
+fn has_its_own_number(row: &AnyRow, no: &WorkOrderNumber) -> Result<(), JournalError> {
+    let read = Reader::new("work_order", row);
+    if read.int("id")? == order_id(no) {
+        return Ok(());
+    }
+    Err(read.wrong("no", &format!("{no} is the number of another order")))
+}
+
 impl Journal {
     /// Opens the record store and reads what the facility must know.
     ///
     /// # Errors
-    /// See [`JournalError`]; the file is never changed when it is refused.
+    /// See [`JournalError`]. A damaged file is kept, and the best that there is used instead.
     pub async fn open(
         file: &Path,
         model: Arc<Model>,
         now: Timestamp,
     ) -> Result<(Self, Records), JournalError> {
-        let store = Store::open(file).await?;
+        // Before anything is changed: whoever works on it may be older.
+        let lock = Lock::take(file)?;
+        let mut start = Start::of(file);
+        start.prepare().await?;
+        loop {
+            match Self::try_open(file, &lock, &model, now).await {
+                Err(error) if error.means_damage() => start.fall_back(&error).await?,
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_open(
+        file: &Path,
+        lock: &Lock,
+        model: &Arc<Model>,
+        now: Timestamp,
+    ) -> Result<(Self, Records), JournalError> {
+        let store = Store::open_locked(file, lock).await?;
         let mut journal = Self {
             store,
-            model,
+            model: model.clone(),
             unconfigured: Unconfigured::default(),
             dead_letters: AtomicU64::new(0),
         };
+        let read = journal.read_all(now).await;
+        if read.is_err() {
+            journal.store.close_connections().await;
+        }
+        Ok((journal, read?))
+    }
+
+    async fn read_all(&mut self, now: Timestamp) -> Result<Records, JournalError> {
         let mut records = Records::default();
-        journal.restore_alarms(&mut records).await?;
-        journal.restore_orders(&mut records, now).await?;
-        journal.restore_points(&mut records).await?;
-        let unconfigured = journal.unconfigured;
+        self.restore_alarms(&mut records).await?;
+        self.restore_orders(&mut records, now).await?;
+        self.restore_points(&mut records).await?;
+        self.recent_inbox(now).await?;
+        self.rehearse().await?;
+        let unconfigured = self.unconfigured;
         if unconfigured != Unconfigured::default() {
             tracing::warn!(
                 alarms = unconfigured.alarms,
@@ -53,7 +94,12 @@ impl Journal {
                 "open records belong to assets or rules that are no longer configured; they stay in the archive"
             );
         }
-        Ok((journal, records))
+        Ok(records)
+    }
+
+    /// What a start had to do with damaged records, until somebody took note of it.
+    pub fn notice(&self) -> Option<String> {
+        super::start::notice(self.store.file())
     }
 
     /// The open file, for accounts and the outbox.
@@ -101,6 +147,7 @@ impl Journal {
             .await?;
         for row in rows {
             let found = order_row(&self.model, &row)?;
+            has_its_own_number(&row, &found.order.no)?;
             if self.model.asset_by_code(&found.asset).is_some() {
                 records.work_orders.push(found.order);
             } else if !found.order.status.is_over() {
@@ -113,7 +160,11 @@ impl Journal {
             .fetch_optional(self.store.readers())
             .await?;
         if let Some(row) = row {
-            records.last_work_order = Reader::new("work_order", &row).maybe_order("no")?;
+            let last = Reader::new("work_order", &row).maybe_order("no")?;
+            if let Some(no) = &last {
+                has_its_own_number(&row, no)?;
+            }
+            records.last_work_order = last;
         }
         Ok(())
     }

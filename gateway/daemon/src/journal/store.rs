@@ -1,26 +1,32 @@
 //! Opens `core.db`: checks it, brings its tables up to date, and holds the connections.
 //!
 //! One connection writes; readers have their own. A file that is damaged or newer is refused
-//! before anything in it is changed.
+//! before anything in it is changed. A connection whose statement failed is judged before it is
+//! used again: one that still believes to be inside a transaction is replaced.
 
-use super::JournalError;
+use super::{JournalError, check, snapshot};
+use crate::disk::Disk;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Row, Transaction};
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The tables, one file a version; the first is version 1.
-const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/core/0001_records.sql"),
     include_str!("../../migrations/core/0002_work_orders.sql"),
     include_str!("../../migrations/core/0003_now_and_where.sql"),
 ];
+/// Where the version of the tables is written down.
+pub(super) const VERSION_TABLE: &str =
+    "create table if not exists schema_version (version integer primary key)";
 /// The newest version that this program knows.
-const KNOWN: i64 = MIGRATIONS.len() as i64;
+pub(super) const KNOWN: i64 = MIGRATIONS.len() as i64;
 /// How long a writer waits for a writer in another process.
 const BUSY: Duration = Duration::from_secs(5);
 /// How many questions are answered at once.
@@ -32,8 +38,14 @@ pub struct Store {
     file: Arc<PathBuf>,
     writer: AnyPool,
     readers: AnyPool,
+    disk: Arc<Disk>,
+    /// Device and number of the open file, by which one in its place is known.
+    identity: (u64, u64),
     /// Held locked: two gateways on one file would each raise their own orders.
-    _lock: Arc<Option<File>>,
+    lock: Lock,
+    /// Whether every write finds the disk full.
+    #[cfg(test)]
+    pub(crate) full: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Store {
@@ -42,12 +54,23 @@ impl Store {
     /// # Errors
     /// The folder cannot be written, the file is damaged, a newer program wrote it, or another
     /// gateway works on it.
-    pub async fn open(file: &Path) -> Result<Self, JournalError> {
-        prepare_folder(file)?;
-        // Before anything in the file is changed: whoever works on it may be older.
-        let lock = lock(file)?;
+    #[cfg(test)]
+    pub(crate) async fn open(file: &Path) -> Result<Self, JournalError> {
+        let lock = Lock::take(file)?;
+        Self::open_locked(file, &lock).await
+    }
+
+    /// Opens the file for the gateway that has locked it.
+    ///
+    /// # Errors
+    /// The file is damaged, or a newer program wrote it.
+    pub(super) async fn open_locked(file: &Path, lock: &Lock) -> Result<Self, JournalError> {
+        let disk = Disk::of(folder_of(file));
+        if disk.is_full() {
+            disk.give_up();
+        }
         let mut store = Self::bring_up_to_date(file).await?;
-        store._lock = Arc::new(lock);
+        store.lock = lock.clone();
         Ok(store)
     }
 
@@ -56,38 +79,75 @@ impl Store {
     /// # Errors
     /// As [`Self::open`]; and the gateway that works on it is older than this program.
     pub async fn open_beside(file: &Path) -> Result<Self, JournalError> {
-        prepare_folder(file)?;
-        match lock(file) {
+        match Lock::take(file) {
             // Held only as long as the tables change: a person at the prompt for a password must
             // keep no gateway from starting.
             Ok(_held) => Self::bring_up_to_date(file).await,
             Err(JournalError::InUse(_)) => {
-                let found = refuse_unusable(file).await?;
+                let found = refuse_unusable(file, Index::Shared).await?;
                 if found < KNOWN {
                     return Err(JournalError::Older(file.to_owned()));
                 }
-                Self::connect(file).await
+                Self::connect(file, Index::Shared).await
             }
             Err(error) => Err(error),
         }
     }
 
     async fn bring_up_to_date(file: &Path) -> Result<Self, JournalError> {
-        refuse_unusable(file).await?;
-        use_write_ahead_log(file).await?;
-        let store = Self::connect(file).await?;
-        store.migrate().await?;
+        match Self::bring_up_to_date_by(file, Index::Shared).await {
+            // Not even the index of the log finds room. Kept in memory it needs none: records can
+            // be read, and written as soon as there is room.
+            Err(error) if error.is_for_want_of_room() && file.exists() => {
+                tracing::error!(
+                    error = error.chain(),
+                    "the disk is full; the records are opened without a file beside them, and no \
+                     other program can open them until the gateway is started again"
+                );
+                Self::bring_up_to_date_by(file, Index::InMemory).await
+            }
+            done => done,
+        }
+    }
+
+    async fn bring_up_to_date_by(file: &Path, index: Index) -> Result<Self, JournalError> {
+        let found = refuse_unusable(file, index).await?;
+        use_write_ahead_log(file, index).await?;
+        if found > 0 && found < KNOWN {
+            match snapshot::before_upgrade(file).await {
+                Ok(taken) => tracing::info!(snapshot = %taken.display(), "the tables are changed"),
+                Err(error) => tracing::error!(
+                    error = error.chain(),
+                    "the tables are changed without a snapshot of before"
+                ),
+            }
+        }
+        let store = Self::connect(file, index).await?;
+        if found < KNOWN {
+            store
+                .migrate()
+                .await
+                .map_err(|error| error.of_an_upgrade(file, found))?;
+        }
         Ok(store)
     }
 
-    async fn connect(file: &Path) -> Result<Self, JournalError> {
+    async fn connect(file: &Path, index: Index) -> Result<Self, JournalError> {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         sqlx::any::install_default_drivers();
+        let writer = pool(&file, "rw", index, 1).await?;
+        // Takes the file for this process, where that is asked for, before anybody reads.
+        let touch = sqlx::query("select count(*) from sqlite_master");
+        touch.fetch_one(&writer).await?;
         Ok(Self {
-            writer: pool(&file, "rw", 1).await?,
-            readers: pool(&file, "ro", READERS).await?,
+            writer,
+            readers: pool(&file, "ro", index, READERS).await?,
+            disk: Arc::new(Disk::of(folder_of(&file))),
+            identity: identity(&file).unwrap_or_default(),
             file: Arc::new(file),
-            _lock: Arc::new(None),
+            lock: Lock::default(),
+            #[cfg(test)]
+            full: Arc::default(),
         })
     }
 
@@ -101,8 +161,14 @@ impl Store {
         &self.readers
     }
 
+    /// The room on its disk.
+    pub fn disk(&self) -> &Arc<Disk> {
+        &self.disk
+    }
+
     /// The one writer, inside a transaction; waits for whoever writes now.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, sqlx::Any>, JournalError> {
+        self.refuse_if_gone()?;
         Ok(self.writer.begin_with("begin immediate").await?)
     }
 
@@ -110,19 +176,75 @@ impl Store {
     pub(crate) async fn writer(
         &self,
     ) -> Result<sqlx::pool::PoolConnection<sqlx::Any>, JournalError> {
+        self.refuse_if_gone()?;
+        #[cfg(test)]
+        if self.full.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(JournalError::Full(sqlx::Error::PoolTimedOut));
+        }
         Ok(self.writer.acquire().await?)
     }
 
-    /// Ends all connections; what was committed is on disk with or without this.
+    /// Whether the file under its name is still the one that is open: what is written to one that
+    /// was removed is lost with the end of the process.
+    ///
+    /// # Errors
+    /// It was removed, replaced or cut to nothing.
+    pub fn refuse_if_gone(&self) -> Result<(), JournalError> {
+        let gone = |what| JournalError::Gone {
+            file: self.file.to_path_buf(),
+            what,
+        };
+        match std::fs::metadata(&*self.file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(gone("removed")),
+            // A disk that does not answer says so at the next write.
+            Err(_) => Ok(()),
+            Ok(found) if (found.dev(), found.ino()) != self.identity => Err(gone("replaced")),
+            Ok(found) if found.len() == 0 => Err(gone("emptied")),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Ends all connections and lets others have the file; what was committed is on disk with or
+    /// without this.
     pub async fn close(&self) {
+        self.close_connections().await;
+        self.lock.release();
+    }
+
+    pub(super) async fn close_connections(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
 
+    /// Copies the records of a file that was removed while it was open, where the next start finds
+    /// them.
+    pub(crate) async fn rescue(&self) -> Result<(), JournalError> {
+        let mut to = self.file.as_os_str().to_owned();
+        to.push(".rescue");
+        let to = PathBuf::from(to);
+        drop(std::fs::remove_file(&to));
+        let mut partial = to.as_os_str().to_owned();
+        partial.push(".part");
+        let partial = PathBuf::from(partial);
+        drop(std::fs::remove_file(&partial));
+        let mut writer = self.writer.acquire().await?;
+        let into = partial.to_string_lossy().into_owned();
+        let copy = sqlx::query("vacuum into $1").bind(into);
+        copy.execute(&mut *writer).await?;
+        let unwritable = |error| JournalError::Unwritable {
+            folder: folder_of(&self.file).to_owned(),
+            error,
+        };
+        let synced = File::open(&partial).and_then(|file| file.sync_all());
+        synced.map_err(unwritable)?;
+        std::fs::rename(&partial, &to).map_err(unwritable)
+    }
+
     async fn migrate(&self) -> Result<(), JournalError> {
         let mut transaction = self.begin().await?;
-        let create = "create table if not exists schema_version (version integer primary key)";
-        sqlx::query(create).execute(&mut *transaction).await?;
+        sqlx::query(VERSION_TABLE)
+            .execute(&mut *transaction)
+            .await?;
         let newest = "select max(version) as version from schema_version";
         let row = sqlx::query(newest).fetch_one(&mut *transaction).await?;
         let found = row.try_get::<Option<i64>, _>("version")?.unwrap_or(0);
@@ -137,9 +259,37 @@ impl Store {
     }
 }
 
-fn prepare_folder(file: &Path) -> Result<(), JournalError> {
+/// Where the index of the log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// In a file beside it, as every program expects.
+    Shared,
+    /// In the memory of this process, which then has the file to itself.
+    InMemory,
+}
+
+impl Index {
+    /// SQLite's name for the way to reach files; `None` for the usual one.
+    fn vfs(self) -> Option<&'static str> {
+        match self {
+            Self::Shared => None,
+            Self::InMemory => Some("unix-excl"),
+        }
+    }
+}
+
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::metadata(file).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+fn folder_of(file: &Path) -> &Path {
     let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    folder.unwrap_or(Path::new("."))
+}
+
+fn prepare_folder(file: &Path) -> Result<(), JournalError> {
+    let folder = folder_of(file);
     let unwritable = |error| JournalError::Unwritable {
         folder: folder.to_owned(),
         error,
@@ -147,8 +297,12 @@ fn prepare_folder(file: &Path) -> Result<(), JournalError> {
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     // SQLite needs the folder itself, for its log beside the file.
     let probe = folder.join(".zhiban-write-test");
-    File::create(&probe).map_err(unwritable)?;
-    std::fs::remove_file(&probe).map_err(unwritable)?;
+    match File::create(&probe) {
+        Ok(_) => std::fs::remove_file(&probe).map_err(unwritable)?,
+        // Whoever is full is not forbidden.
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {}
+        Err(error) => return Err(unwritable(error)),
+    }
     if file.exists() {
         File::options().write(true).open(file).map_err(unwritable)?;
     }
@@ -157,42 +311,20 @@ fn prepare_folder(file: &Path) -> Result<(), JournalError> {
 
 /// Reads the whole structure of the file without being able to change it, and the version of its
 /// tables: 0 when there are none yet.
-async fn refuse_unusable(file: &Path) -> Result<i64, JournalError> {
+async fn refuse_unusable(file: &Path, index: Index) -> Result<i64, JournalError> {
     if !file.exists() {
         return Ok(0);
     }
-    let options = typed(file).read_only(true);
-    let check = async {
-        let mut connection = options.connect().await?;
-        let check = sqlx::query("pragma quick_check(1)");
-        let found: String = check.fetch_one(&mut connection).await?.try_get(0)?;
-        let version = version_of(&mut connection).await?;
-        connection.close().await?;
-        Ok::<_, sqlx::Error>((found, version))
-    };
-    let damaged = |what| JournalError::Damaged {
-        file: file.to_owned(),
-        what,
-    };
-    let (found, version) = check.await.map_err(|error| {
-        let error = JournalError::from(error);
-        if matches!(error, JournalError::Corrupt(_)) {
-            return damaged(error.chain());
-        }
-        error
-    })?;
-    if found != "ok" {
-        return Err(damaged(found));
-    }
-    if version > KNOWN {
-        let (file, known) = (file.to_owned(), KNOWN);
-        let found = version;
-        return Err(JournalError::Newer { file, found, known });
-    }
-    Ok(version)
+    // Only who may write is given the index in memory.
+    let options = typed(file, index).read_only(index == Index::Shared);
+    let found = check::look(file, options).await?;
+    found.sound(file)?;
+    Ok(found.version)
 }
 
-async fn version_of(connection: &mut sqlx::SqliteConnection) -> Result<i64, sqlx::Error> {
+pub(super) async fn version_of(
+    connection: &mut sqlx::SqliteConnection,
+) -> Result<i64, sqlx::Error> {
     let table = "select count(*) from sqlite_master where name = 'schema_version'";
     let tables: i64 = sqlx::query(table)
         .fetch_one(&mut *connection)
@@ -206,41 +338,67 @@ async fn version_of(connection: &mut sqlx::SqliteConnection) -> Result<i64, sqlx
 }
 
 /// The journal mode stays with the file; only the typed driver can set it.
-async fn use_write_ahead_log(file: &Path) -> Result<(), JournalError> {
-    let create = typed(file)
+async fn use_write_ahead_log(file: &Path, index: Index) -> Result<(), JournalError> {
+    let create = typed(file, index)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal);
     Ok(create.connect().await?.close().await?)
 }
 
-fn typed(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+fn typed(file: &Path, index: Index) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new()
         .filename(file)
-        .busy_timeout(BUSY)
-}
-
-/// Locks the file `core.db.lock`; the system gives it free when the process ends, however it ends.
-fn lock(database: &Path) -> Result<Option<File>, JournalError> {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    let unwritable = |error| JournalError::Unwritable {
-        folder: database.parent().unwrap_or(database).to_owned(),
-        error,
-    };
-    let file = File::create(name).map_err(unwritable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(JournalError::InUse(database.to_owned())),
-        // A file system without locks: better unlocked than not started.
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(%error, "the data folder cannot be locked");
-            Ok(None)
-        }
+        .busy_timeout(BUSY);
+    match index.vfs() {
+        None => options,
+        Some(vfs) => options.vfs(vfs),
     }
 }
 
-async fn pool(file: &Path, mode: &str, connections: u32) -> Result<AnyPool, JournalError> {
-    let url = format!("sqlite://{}?mode={mode}", percent_encoded(file));
+/// The lock `core.db.lock`; the system gives it free when the process ends, however it ends.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lock(Arc<Mutex<Option<File>>>);
+
+impl Lock {
+    /// Takes it, making the folder when it is not there.
+    ///
+    /// # Errors
+    /// Another gateway has it, or the folder cannot be written.
+    pub(super) fn take(database: &Path) -> Result<Self, JournalError> {
+        prepare_folder(database)?;
+        let mut name = database.as_os_str().to_owned();
+        name.push(".lock");
+        let unwritable = |error| JournalError::Unwritable {
+            folder: folder_of(database).to_owned(),
+            error,
+        };
+        let file = File::create(name).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(Arc::new(Mutex::new(Some(file))))),
+            Err(TryLockError::WouldBlock) => Err(JournalError::InUse(database.to_owned())),
+            // A file system without locks: better unlocked than not started.
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(%error, "the data folder cannot be locked");
+                Ok(Self::default())
+            }
+        }
+    }
+
+    fn release(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+async fn pool(
+    file: &Path,
+    mode: &str,
+    index: Index,
+    connections: u32,
+) -> Result<AnyPool, JournalError> {
+    let mut url = format!("sqlite://{}?mode={mode}", percent_encoded(file));
+    if let Some(vfs) = index.vfs() {
+        url += &format!("&vfs={vfs}");
+    }
     let options = AnyConnectOptions::from_str(&url)?.disable_statement_logging();
     let settings = AnyPoolOptions::new()
         .max_connections(connections)
@@ -248,6 +406,10 @@ async fn pool(file: &Path, mode: &str, connections: u32) -> Result<AnyPool, Jour
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        // The disk may end a transaction without the library knowing of it.
+        .before_acquire(|connection, _| {
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+        })
         .after_connect(|connection, _| Box::pin(set_up(connection)));
     Ok(settings.connect_with(options).await?)
 }

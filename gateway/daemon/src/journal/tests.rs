@@ -4,6 +4,7 @@
 
 mod archive;
 pub(crate) mod building;
+mod damage;
 mod kill;
 mod property;
 mod speed;

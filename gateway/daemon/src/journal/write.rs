@@ -4,8 +4,9 @@
 //! end; its events are all written.
 
 use super::archive::{ANSWER, answer_row};
+use super::aside::Refused;
 use super::cell::{Cell, Table, query};
-use super::{DeadLetter, InboxKey, Journal, JournalError, OutboxEntry, Step, record};
+use super::{DeadLetter, InboxKey, Journal, JournalError, OutboxEntry, Step, aside, record};
 use sqlx::{AnyConnection, Connection, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -109,10 +110,24 @@ impl Journal {
         if step.is_empty() {
             return Ok(());
         }
+        let written = self.try_commit(step).await;
+        let disk = self.store.disk();
+        let full = |error: &JournalError| {
+            matches!(error, JournalError::Full(_))
+                || (error.is_for_want_of_room() && disk.is_full())
+        };
+        if written.as_ref().is_err_and(full) && disk.give_up() {
+            return self.try_commit(step).await;
+        }
+        written
+    }
+
+    async fn try_commit(&self, step: &Step) -> Result<(), JournalError> {
         let mut connection = self.store.writer().await?;
         let written = self.write(&mut connection, step).await;
-        if written.as_ref().is_err_and(JournalError::poisons) {
-            // What this connection believes of the file may be wrong: the next one reads anew.
+        if written.is_err() {
+            // SQLite may have ended the transaction by itself, and what this connection believes
+            // of the file may be wrong: the next one reads anew.
             drop(connection.close().await);
         }
         written
@@ -120,57 +135,134 @@ impl Journal {
 
     async fn write(&self, connection: &mut AnyConnection, step: &Step) -> Result<(), JournalError> {
         let mut transaction = connection.begin_with("begin immediate").await?;
-        let to = &mut *transaction;
-        let sorted = Sorted::of(&step.records);
-        let rows: Vec<_> = sorted
-            .orders
-            .values()
-            .map(|one| self.order_row(one))
-            .collect();
-        WORK_ORDER.insert(to, &rows).await?;
-        let rows: Vec<_> = sorted
-            .order_events
-            .iter()
-            .map(|one| order_event_row(one))
-            .collect();
-        WORK_ORDER_EVENT.insert(to, &rows).await?;
-        let edited = sorted.edited.iter();
-        for order in edited.filter_map(|no| sorted.orders.get(no)) {
-            record::write(to, order).await?;
-        }
-        let rows: Vec<_> = sorted
-            .alarms
-            .values()
-            .map(|one| self.alarm_row(one))
-            .collect();
-        ALARM.insert(to, &rows).await?;
-        let rows: Vec<_> = sorted
-            .alarm_events
-            .iter()
-            .map(|one| alarm_event_row(one))
-            .collect();
-        ALARM_EVENT.insert(to, &rows).await?;
-        let told = sorted.notifications.values();
-        let rows: Vec<_> = told.map(|one| notification_row(&self.model, one)).collect();
-        NOTIFICATION.insert(to, &rows).await?;
-        OUTBOX
-            .insert(to, &outbox_rows(&step.outbox, &sorted))
-            .await?;
-        let rows: Vec<_> = step
-            .inbox
-            .iter()
-            .map(|key| inbox_row(key, step.at))
-            .collect();
-        INBOX.insert(to, &rows).await?;
-        POINT.insert(to, &self.point_rows(step)).await?;
-        self.write_dead_letters(to, step).await?;
-        let answers = step.answers.iter();
-        let rows: Vec<_> = answers
-            .map(|(key, answer)| answer_row(key, answer, step.at))
-            .collect();
-        ANSWER.insert(to, &rows).await?;
+        self.write_rows(&mut transaction, step).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    async fn write_rows(&self, to: &mut AnyConnection, step: &Step) -> Result<(), JournalError> {
+        for rows in self.rows(step) {
+            if rows.table.name == WORK_ORDER_EVENT.name {
+                record::forget(to, &edited(step)).await?;
+            }
+            rows.table.insert(to, &rows.rows).await?;
+        }
+        self.count_dead_letters(to, step.dead_letters.len()).await
+    }
+
+    /// Makes a step durable record by record: one that the store refuses is set aside, so that it
+    /// holds up no other. Returns how many are set aside.
+    ///
+    /// # Errors
+    /// Nothing of the step is written, and the reason is none of a single record.
+    pub async fn commit_apart(&self, step: &Step) -> Result<usize, JournalError> {
+        let mut connection = self.store.writer().await?;
+        let written = self.write_apart(&mut connection, step).await;
+        if written.is_err() {
+            drop(connection.close().await);
+        }
+        written
+    }
+
+    async fn write_apart(
+        &self,
+        connection: &mut AnyConnection,
+        step: &Step,
+    ) -> Result<usize, JournalError> {
+        let mut transaction = connection.begin_with("begin immediate").await?;
+        let mut refused = Vec::new();
+        for part in parts(step) {
+            let mut nested = transaction.begin().await?;
+            match self.write_rows(&mut nested, &part).await {
+                Ok(()) => nested.commit().await?,
+                Err(error) if error.is_of_a_record() => {
+                    nested.rollback().await?;
+                    refused.push(Refused {
+                        at: part.at,
+                        rows: self.rows(&part),
+                        why: error.chain(),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if !refused.is_empty() {
+            let database = self.store.file();
+            aside::append(database, &refused).map_err(|error| JournalError::Unwritable {
+                folder: aside::file(database),
+                error,
+            })?;
+        }
+        transaction.commit().await?;
+        Ok(refused.len())
+    }
+
+    /// Whether every table takes what is written to it: a name that is damaged is found at the start,
+    /// not by each commit.
+    pub(super) async fn rehearse(&self) -> Result<(), JournalError> {
+        let mut connection = self.store.readers().acquire().await?;
+        for table in [
+            WORK_ORDER,
+            WORK_ORDER_EVENT,
+            ALARM,
+            ALARM_EVENT,
+            NOTIFICATION,
+            OUTBOX,
+            POINT,
+            INBOX,
+            DEAD_LETTER,
+            ANSWER,
+            record::PART,
+            record::PHOTO,
+        ] {
+            table.rehearse(&mut connection).await?;
+        }
+        Ok(())
+    }
+
+    /// All rows of a step in the order in which they may be written.
+    fn rows(&self, step: &Step) -> Vec<Rows> {
+        let sorted = Sorted::of(&step.records);
+        let mut all = Vec::new();
+        let mut add = |table, rows: Vec<Vec<Cell>>| {
+            if !rows.is_empty() {
+                all.push(Rows { table, rows });
+            }
+        };
+        let orders = sorted.orders.values();
+        add(WORK_ORDER, orders.map(|one| self.order_row(one)).collect());
+        let events = sorted.order_events.iter();
+        add(
+            WORK_ORDER_EVENT,
+            events.map(|one| order_event_row(one)).collect(),
+        );
+        for no in &sorted.edited {
+            if let Some(order) = sorted.orders.get(no) {
+                add(record::PART, record::part_rows(order));
+                add(record::PHOTO, record::photo_rows(order));
+            }
+        }
+        let alarms = sorted.alarms.values();
+        add(ALARM, alarms.map(|one| self.alarm_row(one)).collect());
+        let events = sorted.alarm_events.iter();
+        add(
+            ALARM_EVENT,
+            events.map(|one| alarm_event_row(one)).collect(),
+        );
+        let told = sorted.notifications.values();
+        let told = told.map(|one| notification_row(&self.model, one));
+        add(NOTIFICATION, told.collect());
+        add(OUTBOX, outbox_rows(&step.outbox, &sorted));
+        let received = step.inbox.iter();
+        add(INBOX, received.map(|key| inbox_row(key, step.at)).collect());
+        add(POINT, self.point_rows(step));
+        let letters = step.dead_letters.iter();
+        let letters = letters.map(|letter| dead_letter_row(letter, step.at));
+        add(DEAD_LETTER, letters.collect());
+        let answers = step.answers.iter();
+        let answers = answers.map(|(key, answer)| answer_row(key, answer, step.at));
+        add(ANSWER, answers.collect());
+        all
     }
 
     /// The last value of each point of a step: a row may stand only once in a statement.
@@ -186,23 +278,17 @@ impl Journal {
         last.into_iter().map(row).collect()
     }
 
-    async fn write_dead_letters(
+    /// Now and then the oldest dead letters go.
+    async fn count_dead_letters(
         &self,
         to: &mut AnyConnection,
-        step: &Step,
+        more: usize,
     ) -> Result<(), JournalError> {
-        if step.dead_letters.is_empty() {
+        if more == 0 {
             return Ok(());
         }
-        let letters = step.dead_letters.iter();
-        let rows: Vec<_> = letters
-            .map(|letter| dead_letter_row(letter, step.at))
-            .collect();
-        DEAD_LETTER.insert(to, &rows).await?;
-        let come = self
-            .dead_letters
-            .fetch_add(rows.len() as u64, Ordering::Relaxed);
-        if come + rows.len() as u64 >= DEAD_LETTERS_SLACK {
+        let come = self.dead_letters.fetch_add(more as u64, Ordering::Relaxed);
+        if come + more as u64 >= DEAD_LETTERS_SLACK {
             drop_oldest_dead_letters(to).await?;
             self.dead_letters.store(0, Ordering::Relaxed);
         }
@@ -267,6 +353,81 @@ impl Journal {
             place_cell(order.place.as_ref()),
         ]
     }
+}
+
+/// Rows of one table.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) table: Table,
+    pub(super) rows: Vec<Vec<Cell>>,
+}
+
+/// The tables that records set aside are written to later: a row that came there since stays.
+pub(super) const REPLAYED: [Table; 12] = [
+    first_stays(WORK_ORDER),
+    first_stays(WORK_ORDER_EVENT),
+    first_stays(record::PART),
+    first_stays(record::PHOTO),
+    first_stays(ALARM),
+    first_stays(ALARM_EVENT),
+    first_stays(NOTIFICATION),
+    first_stays(OUTBOX),
+    first_stays(POINT),
+    first_stays(INBOX),
+    first_stays(DEAD_LETTER),
+    first_stays(ANSWER),
+];
+
+const fn first_stays(table: Table) -> Table {
+    Table {
+        name: table.name,
+        columns: table.columns,
+        conflict: "on conflict do nothing",
+    }
+}
+
+/// The orders of a step whose parts or photos changed.
+fn edited(step: &Step) -> Vec<&WorkOrderNumber> {
+    let edits = step.records.iter().filter_map(|record| match record {
+        Effect::WorkOrder(event) if event.change.edits_record() => Some(&event.order.no),
+        Effect::WorkOrder(_) | Effect::Alarm(_) | Effect::Notify(_) => None,
+    });
+    edits.collect()
+}
+
+/// A step cut into what can be written without the rest, in the same order.
+fn parts(step: &Step) -> Vec<Step> {
+    let part = || Step {
+        at: step.at,
+        ..Step::default()
+    };
+    let mut parts = Vec::new();
+    for record in &step.records {
+        let mut one = part();
+        if let Effect::Notify(notification) = record {
+            let of_it = |entry: &&OutboxEntry| entry.notification == notification.id;
+            one.outbox = step.outbox.iter().filter(of_it).cloned().collect();
+        }
+        one.records.push(record.clone());
+        parts.push(one);
+    }
+    parts.extend(step.points.iter().map(|point| Step {
+        points: vec![point.clone()],
+        ..part()
+    }));
+    parts.extend(step.dead_letters.iter().map(|letter| Step {
+        dead_letters: vec![letter.clone()],
+        ..part()
+    }));
+    parts.extend(step.answers.iter().map(|answer| Step {
+        answers: vec![answer.clone()],
+        ..part()
+    }));
+    parts.push(Step {
+        inbox: step.inbox.clone(),
+        ..part()
+    });
+    parts
 }
 
 /// The records of a step by what they are; of each alarm and order the last one.

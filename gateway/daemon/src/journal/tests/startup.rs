@@ -1,4 +1,5 @@
-//! What a start does with a file it cannot use: one clear sentence, and the file as it was.
+//! What a start does with a file that is not of its version or not its own: one clear sentence, and
+//! the file as it was.
 
 use super::building::{DOOR, SLOW, TRAPPED, building, minutes, model};
 use super::*;
@@ -8,40 +9,6 @@ use zhiban_dashboard::ports::OrderFilter;
 async fn refusal(file: &Path) -> JournalError {
     let opened = Journal::open(file, model(1, &[]), minutes(0)).await;
     opened.map(|_| ()).unwrap_err()
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("core.db");
-    let text = "这不是数据库 ".repeat(1000);
-    std::fs::write(&file, &text).unwrap();
-    let error = refusal(&file).await;
-    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("core.db"), "{error}");
-    assert!(error.to_string().contains("Restore"), "{error}");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
-}
-
-#[tokio::test]
-async fn a_damaged_page_is_refused_and_kept() {
-    let mut building = building().await;
-    for _ in 0..20 {
-        building.set(DOOR, true).await;
-        building.set(DOOR, false).await;
-    }
-    let file = building.file();
-    building.journal.store.close().await;
-    let mut bytes = std::fs::read(&file).unwrap();
-    let page = 4096;
-    for number in 2..bytes.len() / page {
-        bytes[number * page..number * page + 64].fill(0xa5);
-    }
-    std::fs::write(&file, &bytes).unwrap();
-    drop(building.journal);
-    let error = refusal(&file).await;
-    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
-    assert_eq!(std::fs::read(&file).unwrap(), bytes, "nothing was changed");
 }
 
 #[tokio::test]
@@ -129,6 +96,10 @@ async fn the_tables_of_an_older_program_are_brought_up_to_date() {
     assert!(matches!(refusal(&file).await, JournalError::InUse(_)));
     drop(held);
     let store = Store::open(&file).await.unwrap();
+    let before = snapshot::all(&file);
+    assert_eq!(before.len(), 1, "{before:?}");
+    let found = check::at_rest(&before[0]).await.unwrap();
+    assert_eq!(found.version, 1, "the snapshot is of before");
     let parts = sqlx::query("select * from work_order_part");
     let parts = parts.fetch_all(store.readers()).await.unwrap();
     assert!(parts.is_empty());

@@ -1,0 +1,335 @@
+//! A backup is one tar file: `core.db` as it is at one moment, and every photo that it names.
+//!
+//! It is made and put back while the gateway runs. Nothing is put in place before all of it was
+//! looked through, and what is replaced is kept.
+
+use super::files::{put_in_place, set_aside, sync_folder, with};
+use super::store::Lock;
+use super::{JournalError, check, snapshot};
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, Row};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The name of the record store in a backup.
+const RECORDS: &str = "core.db";
+/// The folder of photos, in a backup and beside the record store.
+const PHOTOS: &str = "photos";
+/// A photo that was removed between copying the records and copying it is looked for this often.
+const TRIES: usize = 3;
+
+/// What a backup holds.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// How many work orders.
+    pub work_orders: i64,
+    /// The number of the newest.
+    pub newest: Option<String>,
+    /// How many photos.
+    pub photos: usize,
+    /// Photos that the records name and that are not on the disk or are damaged.
+    pub missing: Vec<String>,
+}
+
+/// Why a backup cannot be made or put back.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The records.
+    #[error("{0}")]
+    Records(#[from] JournalError),
+    /// A file.
+    #[error("{path}: {error}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is none of ours, or not whole.
+    #[error("{path} is no whole backup of a gateway: {what}; nothing was changed", path = path.display())]
+    NotWhole {
+        /// The backup.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
+    move |error| BackupError::File {
+        path: path.to_owned(),
+        error,
+    }
+}
+
+/// A photo as the records know it.
+struct Named {
+    file: String,
+    sha256: String,
+}
+
+/// Makes a backup of the record store and its photos, whole or not at all.
+///
+/// # Errors
+/// The records cannot be read or are damaged, or the backup cannot be written.
+pub async fn make(database: &Path, to: &Path) -> Result<Contents, BackupError> {
+    if !database.exists() {
+        let error = io::Error::new(io::ErrorKind::NotFound, "there is no record store yet");
+        return Err(at(database)(error));
+    }
+    let copy = with(to, ".records.part");
+    let partial = with(to, ".part");
+    let mut made = Err(at(to)(io::Error::other("not tried")));
+    for attempt in 1..=TRIES {
+        made = make_once(database, &copy, &partial).await;
+        let whole = made.as_ref().is_ok_and(|made| made.missing.is_empty());
+        if whole || made.is_err() || attempt == TRIES {
+            break;
+        }
+    }
+    drop(std::fs::remove_file(&copy));
+    let named = made.and_then(|contents| {
+        std::fs::rename(&partial, to).map_err(at(to))?;
+        sync_folder(to).map_err(at(to))?;
+        Ok(contents)
+    });
+    if named.is_err() {
+        drop(std::fs::remove_file(&partial));
+    }
+    named
+}
+
+async fn make_once(database: &Path, copy: &Path, to: &Path) -> Result<Contents, BackupError> {
+    drop(std::fs::remove_file(copy));
+    snapshot::whole_copy(database, copy).await?;
+    check::at_rest(copy).await?.sound(copy)?;
+    let (mut contents, photos) = contents(copy).await?;
+    let folder = database.with_file_name(PHOTOS);
+    let mut tar = tar::Builder::new(File::create(to).map_err(at(to))?);
+    append(&mut tar, RECORDS, &mut File::open(copy).map_err(at(copy))?).map_err(at(to))?;
+    for photo in &photos {
+        let path = folder.join(&photo.file);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) if hex(&Sha256::digest(&bytes)) == photo.sha256 => bytes,
+            Ok(_) => {
+                contents.missing.push(photo.file.clone());
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                contents.missing.push(photo.file.clone());
+                continue;
+            }
+            Err(error) => return Err(at(&path)(error)),
+        };
+        let name = format!("{PHOTOS}/{}", photo.file);
+        append_bytes(&mut tar, &name, &bytes).map_err(at(to))?;
+        contents.photos += 1;
+    }
+    let file = tar.into_inner().map_err(at(to))?;
+    file.sync_all().map_err(at(to))?;
+    Ok(contents)
+}
+
+fn header(size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(0o600);
+    let now = chrono::Utc::now().timestamp();
+    header.set_mtime(u64::try_from(now).unwrap_or(0));
+    header
+}
+
+fn append(tar: &mut tar::Builder<File>, name: &str, file: &mut File) -> io::Result<()> {
+    let mut header = header(file.metadata()?.len());
+    tar.append_data(&mut header, name, file)
+}
+
+fn append_bytes(tar: &mut tar::Builder<File>, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut header = header(bytes.len() as u64);
+    tar.append_data(&mut header, name, bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a copy of the records holds, and the photos that it names.
+async fn contents(records: &Path) -> Result<(Contents, Vec<Named>), BackupError> {
+    let options = SqliteConnectOptions::new()
+        .filename(records)
+        .read_only(true)
+        .immutable(true);
+    let read = async {
+        let mut connection = options.connect().await?;
+        let orders = "select count(*), (select no from work_order order by id desc limit 1) \
+                      from work_order";
+        let orders = sqlx::query(orders).fetch_one(&mut connection).await?;
+        let contents = Contents {
+            work_orders: orders.try_get(0)?,
+            newest: orders.try_get(1)?,
+            ..Contents::default()
+        };
+        let mut photos = Vec::new();
+        let table = "select count(*) from sqlite_master where name = 'work_order_photo'";
+        let tables: i64 = sqlx::query(table)
+            .fetch_one(&mut connection)
+            .await?
+            .try_get(0)?;
+        if tables > 0 {
+            let named = "select file, sha256 from work_order_photo order by work_order, id";
+            for row in sqlx::query(named).fetch_all(&mut connection).await? {
+                photos.push(Named {
+                    file: row.try_get(0)?,
+                    sha256: row.try_get(1)?,
+                });
+            }
+        }
+        connection.close().await?;
+        Ok::<_, sqlx::Error>((contents, photos))
+    };
+    Ok(read.await.map_err(JournalError::from)?)
+}
+
+/// The folder into which a backup is unpacked, and the name under which it waits for the start.
+fn unpacked(database: &Path) -> (PathBuf, PathBuf) {
+    (
+        database.with_file_name("restore.new"),
+        database.with_file_name("restore.ready"),
+    )
+}
+
+/// Whether a backup waits to be put in place.
+pub fn waits(database: &Path) -> bool {
+    unpacked(database).1.join(RECORDS).exists()
+}
+
+/// Puts a backup that waits in place, unless a gateway is running, which does it itself. Says
+/// whether it did.
+///
+/// # Errors
+/// A file cannot be moved; the next start goes on with it.
+pub fn put_in_place_now(database: &Path) -> Result<bool, BackupError> {
+    match Lock::take(database) {
+        Ok(_held) => {
+            apply(database).map_err(at(database))?;
+            Ok(true)
+        }
+        Err(JournalError::InUse(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes back a backup that waits and was not put in place.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn withdraw(database: &Path) -> io::Result<()> {
+    std::fs::remove_dir_all(unpacked(database).1)
+}
+
+/// Unpacks a backup beside the record store and looks through all of it. From then on it waits
+/// for the next start of the gateway's parts, which puts it in place.
+///
+/// # Errors
+/// It is not whole, or of a newer program; nothing is changed then.
+pub async fn unpack(from: &Path, database: &Path) -> Result<Contents, BackupError> {
+    let (new, ready) = unpacked(database);
+    for old in [&new, &ready] {
+        if old.exists() {
+            std::fs::remove_dir_all(old).map_err(at(old))?;
+        }
+    }
+    let unpacked = async {
+        std::fs::create_dir_all(new.join(PHOTOS)).map_err(at(&new))?;
+        unpack_files(from, &new)?;
+        let records = new.join(RECORDS);
+        let not_whole = |what: String| BackupError::NotWhole {
+            path: from.to_owned(),
+            what,
+        };
+        if !records.exists() {
+            return Err(not_whole("it holds no records".to_owned()));
+        }
+        let found = check::at_rest(&records).await;
+        let found = found.map_err(|error| not_whole(error.chain()))?;
+        if let Some(wrong) = found.wrong.first() {
+            return Err(not_whole(wrong.clone()));
+        }
+        found.sound(&records)?;
+        let (mut contents, photos) = contents(&records).await?;
+        for photo in photos {
+            match std::fs::read(new.join(PHOTOS).join(&photo.file)) {
+                Ok(bytes) if hex(&Sha256::digest(&bytes)) == photo.sha256 => contents.photos += 1,
+                Ok(_) => return Err(not_whole(format!("photo {} is damaged", photo.file))),
+                Err(_) => contents.missing.push(photo.file),
+            }
+        }
+        Ok(contents)
+    };
+    let done = unpacked.await;
+    if done.is_err() {
+        drop(std::fs::remove_dir_all(&new));
+        return done;
+    }
+    std::fs::rename(&new, &ready).map_err(at(&ready))?;
+    sync_folder(&ready).map_err(at(&ready))?;
+    done
+}
+
+/// Only what a backup holds becomes a file, and only under its own name.
+fn unpack_files(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let not_whole = |what: &dyn std::fmt::Display| BackupError::NotWhole {
+        path: from.to_owned(),
+        what: what.to_string(),
+    };
+    let mut tar = tar::Archive::new(File::open(from).map_err(at(from))?);
+    for entry in tar.entries().map_err(|error| not_whole(&error))? {
+        let mut entry = entry.map_err(|error| not_whole(&error))?;
+        let name = entry.path().map_err(|error| not_whole(&error))?;
+        let name = name.to_string_lossy().into_owned();
+        let photo = name.strip_prefix("photos/").is_some_and(is_photo_name);
+        if name != RECORDS && !photo {
+            return Err(not_whole(&format!("\"{name}\" is nothing of a gateway")));
+        }
+        let path = to.join(&name);
+        let mut file = File::create(&path).map_err(at(&path))?;
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            let read = entry.read(&mut piece).map_err(|error| not_whole(&error))?;
+            if read == 0 {
+                break;
+            }
+            file.write_all(piece.get(..read).unwrap_or_default())
+                .map_err(at(&path))?;
+        }
+        file.sync_all().map_err(at(&path))?;
+    }
+    Ok(())
+}
+
+fn is_photo_name(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Puts a backup in place that waits, and says what the records before it are called now. To be
+/// called while nobody works on the records. It may be cut short anywhere and called again.
+pub(super) fn apply(database: &Path) -> io::Result<Option<PathBuf>> {
+    let (_, ready) = unpacked(database);
+    let records = ready.join(RECORDS);
+    if !records.exists() {
+        return Ok(None);
+    }
+    let photos = database.with_file_name(PHOTOS);
+    std::fs::create_dir_all(&photos)?;
+    for photo in std::fs::read_dir(ready.join(PHOTOS))? {
+        let photo = photo?;
+        std::fs::rename(photo.path(), photos.join(photo.file_name()))?;
+    }
+    File::open(&photos)?.sync_all()?;
+    let kept = set_aside(database, "before-restore")?;
+    put_in_place(&records, database)?;
+    std::fs::remove_dir_all(&ready)?;
+    Ok(Some(kept.unwrap_or_else(|| database.to_owned())))
+}

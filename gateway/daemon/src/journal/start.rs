@@ -1,0 +1,206 @@
+//! What a start does about a record store that is damaged, missing or to be replaced.
+//!
+//! It goes on with the best that there is, says so until somebody has read it, and keeps the
+//! damaged file. It never goes back to an older state without a word.
+
+use super::files::{named, put_in_place, set_aside, stamp, sync_folder, with};
+use super::{JournalError, backup, check, snapshot};
+use std::path::{Path, PathBuf};
+
+/// Damaged files of so many starts are kept.
+const KEPT: usize = 5;
+
+/// The beginning of the name of a file that says what a start had to do.
+const NOTICE: &str = "core.db.notice-";
+
+/// One start.
+pub(super) struct Start<'a> {
+    file: &'a Path,
+    /// What was put in place already and turned out to be of no use.
+    tried: Vec<PathBuf>,
+    /// The damaged file as it is called now.
+    aside: Option<PathBuf>,
+    anew: bool,
+}
+
+impl<'a> Start<'a> {
+    pub(super) fn of(file: &'a Path) -> Self {
+        Self {
+            file,
+            tried: Vec::new(),
+            aside: None,
+            anew: false,
+        }
+    }
+
+    /// Carries out what was asked for while the gateway was running, and notices a missing file.
+    pub(super) async fn prepare(&mut self) -> Result<(), JournalError> {
+        if let Some(kept) = backup::apply(self.file).map_err(self.unwritable())? {
+            tracing::warn!(kept = %kept.display(), "a backup was restored");
+        }
+        let gone = match std::fs::metadata(self.file) {
+            Ok(found) if found.len() == 0 => Some("it is empty"),
+            Ok(_) => None,
+            Err(_) => Some("it is missing"),
+        };
+        let known = with(self.file, ".rescue").exists() || !snapshot::all(self.file).is_empty();
+        if let Some(what) = gone.filter(|_| known) {
+            self.fall_back(&check::damaged(self.file, what)).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the damaged file aside and puts the best of what there is in its place.
+    pub(super) async fn fall_back(&mut self, why: &JournalError) -> Result<(), JournalError> {
+        if self.anew {
+            return Err(check::damaged(self.file, &why.chain()));
+        }
+        let io = self.unwritable();
+        let aside = set_aside(self.file, "damaged").map_err(&io)?;
+        if self.tried.is_empty() {
+            self.aside = aside;
+        } else if let Some(copy) = aside {
+            // A copy of something that is still there.
+            for part in ["", "-wal", "-shm"] {
+                drop(std::fs::remove_file(with(&copy, part)));
+            }
+        }
+        let why = why.chain();
+        if let Some(words) = self.put_best_in_place().await? {
+            self.tell(&format!("{why}. {words}")).map_err(&io)?;
+            return Ok(());
+        }
+        self.anew = true;
+        let words = "There is no snapshot that is good, so an empty record store is begun: \
+                     alarms that stand are raised again, accounts must be made again";
+        self.tell(&format!("{why}. {words}")).map_err(&io)
+    }
+
+    /// What was put in place, in words.
+    async fn put_best_in_place(&mut self) -> Result<Option<String>, JournalError> {
+        if let Some(words) = self.put_rescued().await? {
+            return Ok(Some(words));
+        }
+        if let Some(words) = self.put_repaired().await? {
+            return Ok(Some(words));
+        }
+        for snapshot in snapshot::all(self.file) {
+            if self.tried.contains(&snapshot) {
+                continue;
+            }
+            self.tried.push(snapshot.clone());
+            let found = check::at_rest(&snapshot).await;
+            if let Err(error) = found.and_then(|found| found.sound(&snapshot)) {
+                tracing::error!(error = error.chain(), "a snapshot is of no use");
+                continue;
+            }
+            let new = with(self.file, ".new");
+            if std::fs::copy(&snapshot, &new).is_err() {
+                // No room for two of it.
+                std::fs::rename(&snapshot, &new).map_err(self.unwritable())?;
+            }
+            put_in_place(&new, self.file).map_err(self.unwritable())?;
+            let name = snapshot.file_name().unwrap_or_default().to_string_lossy();
+            return Ok(Some(format!(
+                "The snapshot {name} is used instead: what was recorded after it is missing"
+            )));
+        }
+        Ok(None)
+    }
+
+    /// A copy that the last run made of its records when their file was removed under it.
+    async fn put_rescued(&mut self) -> Result<Option<String>, JournalError> {
+        let rescue = with(self.file, ".rescue");
+        if !rescue.exists() || self.tried.contains(&rescue) {
+            return Ok(None);
+        }
+        self.tried.push(rescue.clone());
+        let found = check::at_rest(&rescue).await;
+        if found.and_then(|found| found.sound(&rescue)).is_err() {
+            return Ok(None);
+        }
+        put_in_place(&rescue, self.file).map_err(self.unwritable())?;
+        Ok(Some(
+            "The copy that the gateway made when it noticed is used: no record is lost".to_owned(),
+        ))
+    }
+
+    /// Where only indexes are damaged, the tables are copied and the indexes made anew.
+    async fn put_repaired(&mut self) -> Result<Option<String>, JournalError> {
+        let Some(damaged) = self.aside.clone().filter(|path| !self.tried.contains(path)) else {
+            return Ok(None);
+        };
+        self.tried.push(damaged.clone());
+        let read_only = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(&damaged)
+            .read_only(true);
+        let Ok(found) = check::look(&damaged, read_only).await else {
+            return Ok(None);
+        };
+        if !found.only_indexes {
+            return Ok(None);
+        }
+        let new = with(self.file, ".new");
+        drop(std::fs::remove_file(&new));
+        let copied = async {
+            snapshot::copy_of_tables(&damaged, found.version, &new).await?;
+            check::at_rest(&new).await?.sound(&new)
+        };
+        if copied.await.is_err() {
+            drop(std::fs::remove_file(&new));
+            return Ok(None);
+        }
+        put_in_place(&new, self.file).map_err(self.unwritable())?;
+        Ok(Some(
+            "Only its indexes were damaged, or a value that one of them holds: they are made anew, \
+             and no record is lost"
+                .to_owned(),
+        ))
+    }
+
+    fn tell(&self, words: &str) -> std::io::Result<()> {
+        let kept = self.aside.as_ref().map(|aside| {
+            let name = aside.file_name().unwrap_or_default().to_string_lossy();
+            format!(" The damaged file is kept as {name}.")
+        });
+        let words = format!("{words}.{}", kept.unwrap_or_default());
+        tracing::error!("{words}");
+        let notice = self.file.with_file_name(format!("{NOTICE}{}.txt", stamp()));
+        std::fs::write(&notice, format!("{words}\n"))?;
+        sync_folder(&notice)?;
+        self.forget_oldest();
+        Ok(())
+    }
+
+    /// A disk that damages each file must not be filled with them.
+    fn forget_oldest(&self) {
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        let wal = |path: &PathBuf| path.to_string_lossy().ends_with('Z');
+        let damaged = named(folder, "core.db.damaged-", "");
+        for old in damaged.iter().filter(|path| wal(path)).skip(KEPT) {
+            for part in ["", "-wal", "-shm"] {
+                drop(std::fs::remove_file(with(old, part)));
+            }
+        }
+    }
+
+    fn unwritable(&self) -> impl Fn(std::io::Error) -> JournalError + use<> {
+        let folder = self.file.parent().unwrap_or(self.file).to_owned();
+        move |error| JournalError::Unwritable {
+            folder: folder.clone(),
+            error,
+        }
+    }
+}
+
+/// What a start had to do and nobody has taken away since, the newest.
+pub(super) fn notice(file: &Path) -> Option<String> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let newest = named(folder, NOTICE, ".txt").into_iter().next()?;
+    let words = std::fs::read_to_string(&newest).unwrap_or_default();
+    let name = newest.file_name()?.to_string_lossy().into_owned();
+    Some(format!(
+        "{} Remove the file {name} when this is known.",
+        words.trim()
+    ))
+}

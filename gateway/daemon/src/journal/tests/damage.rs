@@ -1,0 +1,399 @@
+//! Damaged bits, missing files and refused records: a start always goes on with the best there is
+//! and says so, and no record holds up another.
+
+use super::building::{Building, DOOR, SLOW, TRAPPED, building, building_at, minutes, model};
+use super::*;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use zhiban_dashboard::ports::{OrderFilter, OrderRow};
+
+/// Bits that are turned over, one a start.
+const FLIPS: u64 = 60;
+
+/// A record store with orders, closed: some are in a snapshot, some came later.
+struct Kept {
+    folder: TempDir,
+    orders: Vec<OrderRow>,
+    in_snapshot: usize,
+}
+
+async fn orders(journal: &Journal) -> Vec<OrderRow> {
+    let all = OrderFilter {
+        limit: 200,
+        ..OrderFilter::default()
+    };
+    journal.work_orders(all).await.unwrap()
+}
+
+async fn kept() -> Kept {
+    let folder = tempfile::tempdir().unwrap();
+    let mut building = building_at(folder.path().join("core.db")).await;
+    for asset in ["A1", "A2"] {
+        building.set(&format!("{asset}/trapped"), true).await;
+        building.set(&format!("{asset}/door_fault"), true).await;
+    }
+    let in_snapshot = orders(&building.journal).await.len();
+    building.journal.take_snapshot().await.unwrap();
+    for minute in 1..40 {
+        building.now = minutes(minute);
+        building.set("A3/slow", minute % 2 == 0).await;
+        building.set("A3/door_fault", minute % 2 == 1).await;
+    }
+    let orders = orders(&building.journal).await;
+    assert!(orders.len() > in_snapshot);
+    building.journal.store.close().await;
+    Kept {
+        folder,
+        orders,
+        in_snapshot,
+    }
+}
+
+/// The files of a record store in a folder of their own.
+fn copy(from: &Path) -> (TempDir, PathBuf) {
+    let spare = tempfile::tempdir().unwrap();
+    std::fs::create_dir(spare.path().join("snapshots")).unwrap();
+    for part in ["core.db", "core.db-wal"] {
+        if from.join(part).exists() {
+            std::fs::copy(from.join(part), spare.path().join(part)).unwrap();
+        }
+    }
+    for snapshot in std::fs::read_dir(from.join("snapshots")).unwrap() {
+        let snapshot = snapshot.unwrap();
+        let to = spare.path().join("snapshots").join(snapshot.file_name());
+        std::fs::copy(snapshot.path(), to).unwrap();
+    }
+    let file = spare.path().join("core.db");
+    (spare, file)
+}
+
+/// Starts on the file and raises an alarm, as any night would.
+async fn starts_and_commits(file: &Path) -> (Building, usize) {
+    let mut building = building_at(file.to_owned()).await;
+    let before = orders(&building.journal).await.len();
+    building.now = minutes(100);
+    let point = building.journal.model().point_by_key("A3/trapped").unwrap();
+    let batch = zhiban_core::SampleBatch {
+        asset: building.journal.model().point(point).asset,
+        at: building.now,
+        samples: vec![zhiban_core::Sample {
+            point,
+            value: Some(Value::Flag(true)),
+            quality: zhiban_core::Quality::Good,
+        }],
+        retained: false,
+    };
+    let mut effects = zhiban_core::Effects::default();
+    let input = zhiban_core::Input::Samples(batch);
+    building
+        .facility
+        .handle(input, building.now, &mut effects)
+        .unwrap();
+    assert!(!effects.records.is_empty(), "an alarm is raised");
+    let step = Building::step(effects.records, building.now);
+    // As the engine does: a record that is refused holds up no other.
+    match building.journal.commit(&step).await {
+        Err(error) if error.is_of_a_record() => {
+            building.journal.commit_apart(&step).await.unwrap();
+        }
+        done => done.unwrap(),
+    }
+    let after = orders(&building.journal).await.len() + aside::count(file);
+    assert!(after > before, "{after}, {before}");
+    (building, before)
+}
+
+#[tokio::test]
+async fn one_damaged_bit_never_keeps_the_gateway_from_recording() {
+    let kept = kept().await;
+    let bytes = std::fs::read(kept.folder.path().join("core.db")).unwrap();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let (mut good, mut older, mut repaired) = (0, 0, 0);
+    for _ in 0..FLIPS {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let place = usize::try_from(seed % bytes.len() as u64).unwrap();
+        let bit = 1 << ((seed >> 40) % 8);
+        let (_spare, file) = copy(kept.folder.path());
+        let mut damaged = bytes.clone();
+        damaged[place] ^= bit;
+        std::fs::write(&file, &damaged).unwrap();
+        let (building, before) = starts_and_commits(&file).await;
+        match building.journal.notice() {
+            None => {
+                assert_eq!(
+                    before,
+                    kept.orders.len(),
+                    "byte {place}: orders are missing"
+                );
+                good += 1;
+            }
+            Some(notice) if notice.contains("no record is lost") => {
+                assert_eq!(before, kept.orders.len(), "byte {place}: {notice}");
+                repaired += 1;
+            }
+            Some(notice) => {
+                assert!(notice.contains("snapshot core-"), "byte {place}: {notice}");
+                assert_eq!(before, kept.in_snapshot, "byte {place}: {notice}");
+                let aside = files::named(file.parent().unwrap(), "core.db.damaged-", "Z");
+                assert_eq!(std::fs::read(&aside[0]).unwrap(), damaged, "it is kept");
+                older += 1;
+            }
+        }
+        building.journal.store.close().await;
+    }
+    assert!(
+        good > 0 && older > 0 && repaired > 0,
+        "{good} {older} {repaired}"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_or_empty_file_is_noticed_where_there_is_a_snapshot() {
+    let kept = kept().await;
+    for empty in [false, true] {
+        let (_spare, file) = copy(kept.folder.path());
+        if empty {
+            std::fs::write(&file, "").unwrap();
+        } else {
+            std::fs::remove_file(&file).unwrap();
+        }
+        let (building, before) = starts_and_commits(&file).await;
+        assert_eq!(before, kept.in_snapshot);
+        let notice = building.journal.notice().unwrap();
+        assert!(
+            notice.contains(if empty { "empty" } else { "missing" }),
+            "{notice}"
+        );
+        building.journal.store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_good_snapshot_an_empty_store_is_begun_and_says_so() {
+    let kept = kept().await;
+    let (_spare, file) = copy(kept.folder.path());
+    std::fs::write(&file, "这不是数据库 ".repeat(1000)).unwrap();
+    for snapshot in snapshot::all(&file) {
+        std::fs::write(snapshot, "neither is this").unwrap();
+    }
+    let (building, before) = starts_and_commits(&file).await;
+    assert_eq!(before, 0);
+    let notice = building.journal.notice().unwrap();
+    assert!(notice.contains("empty record store"), "{notice}");
+    assert!(notice.contains("kept as core.db.damaged-"), "{notice}");
+    building.journal.store.close().await;
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_damage_too() {
+    let kept = kept().await;
+    let (_spare, file) = copy(kept.folder.path());
+    let store = Store::open(&file).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    let broken = "update work_order set status = 'apprpved' where status = 'approved'";
+    let done = sqlx::query(broken)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    assert!(done.rows_affected() > 0);
+    transaction.commit().await.unwrap();
+    store.close().await;
+    let (building, before) = starts_and_commits(&file).await;
+    assert_eq!(before, kept.in_snapshot);
+    let notice = building.journal.notice().unwrap();
+    assert!(notice.contains("apprpved"), "{notice}");
+    building.journal.store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_replaced_or_emptied_under_the_gateway_takes_nothing_more() {
+    for what in ["removed", "replaced", "emptied"] {
+        let mut building = building().await;
+        building.set(DOOR, true).await;
+        let file = building.file();
+        match what {
+            "emptied" => std::fs::File::options()
+                .write(true)
+                .truncate(true)
+                .open(&file)
+                .map(drop),
+            "replaced" => std::fs::copy(&file, file.with_extension("other"))
+                .and_then(|_| std::fs::rename(file.with_extension("other"), &file)),
+            _ => std::fs::remove_file(&file),
+        }
+        .unwrap();
+        let step = Step {
+            inbox: vec![InboxKey {
+                hash: [1; 16],
+                unique: true,
+            }],
+            ..Step::default()
+        };
+        let error = building.journal.commit(&step).await.unwrap_err();
+        assert!(error.is_of_the_file(), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+        if what == "removed" {
+            building.journal.store.rescue().await.unwrap();
+            building.journal.store.close().await;
+            let found = building_at(file.clone()).await;
+            assert_eq!(orders(&found.journal).await.len(), 1);
+            let notice = found.journal.notice().unwrap();
+            assert!(notice.contains("no record is lost"), "{notice}");
+        }
+    }
+}
+
+/// The store knows an open alarm that memory does not know: the next one of its rule conflicts.
+async fn plant_a_conflict(journal: &Journal) {
+    let mut transaction = journal.store.begin().await.unwrap();
+    let row = "insert into alarm (id, asset, rule, title_zh, title_en, priority, active, latched, \
+        raised_at, out_of_service) values (900, 'A1', 'door', '', '', 2, 1, 0, 1000, 0)";
+    sqlx::query(row).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_is_refused_is_set_aside_and_holds_up_no_other() {
+    let mut building = building().await;
+    plant_a_conflict(&building.journal).await;
+    let mut records = Vec::new();
+    for (key, at) in [(DOOR, 1), (TRAPPED, 2), (SLOW, 3)] {
+        building.now = minutes(at);
+        let point = building.journal.model().point_by_key(key).unwrap();
+        let mut effects = zhiban_core::Effects::default();
+        let input = zhiban_core::Input::Samples(zhiban_core::SampleBatch {
+            asset: building.journal.model().point(point).asset,
+            at: building.now,
+            samples: vec![zhiban_core::Sample {
+                point,
+                value: Some(Value::Flag(true)),
+                quality: zhiban_core::Quality::Good,
+            }],
+            retained: false,
+        });
+        let now = building.now;
+        building.facility.handle(input, now, &mut effects).unwrap();
+        records.append(&mut effects.records);
+    }
+    let step = Building::step(records, minutes(3));
+    let error = building.journal.commit(&step).await.unwrap_err();
+    assert!(error.is_of_a_record(), "{}", error.chain());
+    assert_eq!(orders(&building.journal).await.len(), 0, "all or nothing");
+
+    assert_eq!(building.journal.commit_apart(&step).await.unwrap(), 1);
+    assert_eq!(orders(&building.journal).await.len(), 3);
+    let alarms = "select count(*) from alarm where id <> 900";
+    assert_eq!(count(&building.journal, alarms).await, 2);
+    let told = count(&building.journal, "select count(*) from outbox").await;
+    assert_eq!(told, 6, "whoever is to be told is told");
+    let list = aside::list(&building.file()).unwrap();
+    assert_eq!(list.len(), 1);
+    assert!(
+        list[0].contains("alarm, alarm_event") && list[0].contains("contradicts"),
+        "{list:?}"
+    );
+
+    // Nothing helps yet; then what stood in the way is gone.
+    let store = building.journal.store();
+    assert_eq!(aside::replay(store).await.unwrap(), (0, 1));
+    let mut transaction = store.begin().await.unwrap();
+    let away = "delete from alarm where id = 900";
+    sqlx::query(away).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(aside::replay(store).await.unwrap(), (1, 0));
+    assert_eq!(aside::count(&building.file()), 0);
+    building.kill_and_restart().await;
+    assert_eq!(building.snapshot().alarms.len(), 3);
+}
+
+#[tokio::test]
+async fn snapshots_are_kept_by_number_and_the_newest_stays() {
+    let building = building().await;
+    let file = building.file();
+    assert!(snapshot::is_due(&file), "there is none");
+    for _ in 0..9 {
+        building.journal.take_snapshot().await.unwrap();
+    }
+    let all = snapshot::all(&file);
+    assert_eq!(all.len(), 7);
+    assert!(!snapshot::is_due(&file), "one is new");
+    let found = check::at_rest(&all[0]).await.unwrap();
+    assert!(found.wrong.is_empty(), "{found:?}");
+    assert_eq!(model(1, &[]).assets.len(), 1);
+}
+
+/// An order with a photo on disk, as the records name it.
+async fn with_photo(building: &mut Building) -> PathBuf {
+    building.set(DOOR, true).await;
+    let photo = building
+        .file()
+        .with_file_name("photos")
+        .join("0123456789abcdef0123456789abcdef");
+    std::fs::create_dir_all(photo.parent().unwrap()).unwrap();
+    std::fs::write(&photo, "abc").unwrap();
+    let row = "insert into work_order_photo select id, 1, '0123456789abcdef0123456789abcdef', \
+        'before', 'image/jpeg', 3, 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad', \
+        'li', 0 from work_order limit 1";
+    let mut transaction = building.journal.store.begin().await.unwrap();
+    sqlx::query(row).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    photo
+}
+
+#[tokio::test]
+async fn a_backup_brings_back_records_and_photos_of_one_moment() {
+    let mut building = building().await;
+    let photo = with_photo(&mut building).await;
+    let tar = building.file().with_extension("tar");
+    let made = backup::make(&building.file(), &tar).await.unwrap();
+    assert_eq!((made.work_orders, made.photos), (1, 1));
+    assert!(made.missing.is_empty());
+
+    building.set(TRAPPED, true).await;
+    std::fs::remove_file(&photo).unwrap();
+    let again = backup::make(&building.file(), &tar.with_extension("2"))
+        .await
+        .unwrap();
+    assert_eq!(again.missing.len(), 1, "a photo that is not there is named");
+    assert_eq!(backup::unpack(&tar, &building.file()).await.unwrap(), made);
+    assert!(backup::waits(&building.file()));
+    assert!(
+        !backup::put_in_place_now(&building.file()).unwrap(),
+        "somebody works on it"
+    );
+    building.kill_and_restart().await;
+    assert!(!backup::waits(&building.file()));
+    assert_eq!(orders(&building.journal).await.len(), 1);
+    assert_eq!(std::fs::read(&photo).unwrap(), b"abc");
+    let kept = files::named(
+        building.file().parent().unwrap(),
+        "core.db.before-restore-",
+        "Z",
+    );
+    assert_eq!(kept.len(), 1, "what was replaced is kept");
+}
+
+#[tokio::test]
+async fn what_is_no_whole_backup_changes_nothing() {
+    let mut building = building().await;
+    with_photo(&mut building).await;
+    let tar = building.file().with_extension("tar");
+    backup::make(&building.file(), &tar).await.unwrap();
+    let bytes = std::fs::read(&tar).unwrap();
+    let cut = bytes.len() / 2;
+    let mut flipped = bytes.clone();
+    // The kind of the first page.
+    flipped[512 + 100] ^= 0x10;
+    let mut photo = bytes.clone();
+    let place = photo.windows(3).rposition(|some| some == b"abc").unwrap();
+    photo[place] = b'x';
+    for wrong in [&b"no archive"[..], &bytes[..cut], &flipped, &photo] {
+        std::fs::write(&tar, wrong).unwrap();
+        let error = backup::unpack(&tar, &building.file()).await.unwrap_err();
+        assert!(error.to_string().contains("nothing was changed"), "{error}");
+        assert!(!backup::waits(&building.file()));
+        assert!(!building.file().with_file_name("restore.new").exists());
+    }
+}

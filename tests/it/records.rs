@@ -1,0 +1,243 @@
+//! Backup, restore and a removed record store, with the program running; and the signals that it
+//! must survive.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::zhiban::{Zhiban, run};
+use crate::support::{PATIENCE, free_port, http, wait_until};
+
+/// One elevator that nobody answers for: orders are made by hand.
+const BUILDING: &str = r#"
+[site]
+code = "records"
+name = { zh = "试验", en = "Test" }
+[link.plant]
+modbus_tcp = { host = "127.0.0.1", port = 1 }
+[[asset]]
+code = "A1"
+name = { zh = "1 号电梯", en = "Elevator 1" }
+profile = "virtual-elevator"
+link = "plant"
+unit = 1
+"#;
+
+struct Site {
+    folder: tempfile::TempDir,
+    url: String,
+    token: String,
+    gateway: Zhiban,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = format!("127.0.0.1:{}", free_port());
+        let text = format!("{BUILDING}[http]\nlisten = \"{listen}\"\n");
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut gateway = Zhiban::start(&["run", "--config", file.to_str().unwrap()]);
+        let url = format!("http://{listen}");
+        gateway.answers(&format!("{url}/healthz")).await;
+        let added = run(&["token", "add", "script", "--config", file.to_str().unwrap()]);
+        let token = String::from_utf8(added.stdout).unwrap().trim().to_owned();
+        assert!(added.status.success(), "{}", gateway.log());
+        Self {
+            folder,
+            url,
+            token,
+            gateway,
+        }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("gateway.toml")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn run(&self, command: &str, file: &Path) -> String {
+        let config = self.config();
+        let arguments = [
+            command,
+            file.to_str().unwrap(),
+            "--config",
+            config.to_str().unwrap(),
+        ];
+        let done = run(&arguments);
+        let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{errors}\n{}", self.gateway.log());
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    async fn add_order(&self, title: &str) {
+        let made = http()
+            .post(format!("{}/api/v1/work-orders", self.url))
+            .bearer_auth(&self.token)
+            .header("Idempotency-Key", format!("key-of-{title}"))
+            .json(&json!({ "asset": "A1", "title": title, "priority": 3 }))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            made.status().as_u16(),
+            201,
+            "{}",
+            made.text().await.unwrap()
+        );
+    }
+
+    /// The titles of all orders, the oldest first; `None` while the gateway does not answer.
+    async fn titles(&self) -> Option<Vec<String>> {
+        let list = http()
+            .get(format!("{}/api/v1/work-orders?lang=en", self.url))
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .ok()?;
+        let list: Value = list.json().await.ok()?;
+        let mut titles: Vec<String> = list["items"]
+            .as_array()?
+            .iter()
+            .map(|order| order["title"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        titles.reverse();
+        Some(titles)
+    }
+
+    async fn wait_for_titles(&self, wanted: &[&str]) {
+        wait_until(PATIENCE * 2, "the orders", async || {
+            let titles = self.titles().await;
+            titles.is_some_and(|titles| titles.iter().eq(wanted))
+        })
+        .await;
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.gateway.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_and_put_back_while_the_gateway_runs() {
+    let site = Site::start().await;
+    site.add_order("before").await;
+    let backup = site.folder.path().join("night.tar");
+    let said = site.run("backup", &backup);
+    assert!(said.contains("1 work orders, the newest WO-"), "{said}");
+    site.add_order("after").await;
+    site.wait_for_titles(&["before", "after"]).await;
+
+    let said = site.run("restore", &backup);
+    assert!(said.contains("The running gateway has put"), "{said}");
+    site.wait_for_titles(&["before"]).await;
+    site.add_order("later").await;
+    site.wait_for_titles(&["before", "later"]).await;
+    let kept = std::fs::read_dir(site.data()).unwrap();
+    let kept = kept.flatten().any(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.starts_with("core.db.before-restore-")
+    });
+    assert!(kept, "what was replaced is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_store_that_is_removed_under_the_gateway_comes_back_whole() {
+    let site = Site::start().await;
+    site.add_order("one").await;
+    std::fs::remove_file(site.data().join("core.db")).unwrap();
+    wait_until(PATIENCE * 2, "a new start", async || {
+        site.gateway.log().contains("all parts are started again")
+    })
+    .await;
+    site.wait_for_titles(&["one"]).await;
+    site.add_order("two").await;
+    let log = site.gateway.log();
+    assert!(log.contains("was removed while the gateway runs"), "{log}");
+    assert!(log.contains("no record is lost"), "{log}");
+    site.wait_for_titles(&["one", "two"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_in_the_data_folder_can_be_read_by_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::start().await;
+    site.add_order("one").await;
+    wait_until(PATIENCE, "a first snapshot", async || {
+        std::fs::read_dir(site.data().join("snapshots")).is_ok_and(|some| {
+            some.flatten()
+                .any(|one| one.path().extension().is_some_and(|end| end == "db"))
+        })
+    })
+    .await;
+    let backup = site.folder.path().join("night.tar");
+    site.run("backup", &backup);
+    let mut paths = vec![site.data(), backup];
+    let mut seen = 0;
+    while let Some(path) = paths.pop() {
+        // What is only written for a moment may be gone.
+        let Ok(found) = std::fs::metadata(&path) else {
+            continue;
+        };
+        seen += 1;
+        let mode = found.permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is {mode:o}", path.display());
+        if found.is_dir() {
+            paths.extend(
+                std::fs::read_dir(&path)
+                    .unwrap()
+                    .flatten()
+                    .map(|one| one.path()),
+            );
+        }
+    }
+    assert!(seen > 6, "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_reads_the_configuration_again_and_a_wrong_one_changes_nothing() {
+    let mut site = Site::start().await;
+    site.add_order("one").await;
+    let good = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), "site = 7").unwrap();
+    site.signal("HUP");
+    wait_until(PATIENCE, "a word on it", async || {
+        site.gateway.log().contains("the one of before stays")
+    })
+    .await;
+    site.wait_for_titles(&["one"]).await;
+
+    let more = good.clone()
+        + &BUILDING[BUILDING.find("[[asset]]").unwrap()..]
+            .replace("A1", "A2")
+            .replace("unit = 1", "unit = 2");
+    std::fs::write(site.config(), more).unwrap();
+    site.signal("HUP");
+    wait_until(PATIENCE * 2, "the second elevator", async || {
+        let asked = http()
+            .get(format!("{}/api/v1/assets/A2", site.url))
+            .bearer_auth(&site.token)
+            .send()
+            .await;
+        asked.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
+    site.wait_for_titles(&["one"]).await;
+    for signal in ["USR1", "USR2", "PIPE"] {
+        site.signal(signal);
+    }
+    wait_until(PATIENCE, "a word on them", async || {
+        let log = site.gateway.log();
+        log.contains("SIGUSR1") && log.contains("SIGUSR2")
+    })
+    .await;
+    site.wait_for_titles(&["one"]).await;
+    assert!(site.gateway.stop().await.success());
+}
