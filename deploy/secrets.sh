@@ -60,19 +60,11 @@ enter() {
     printf '%s\n' ${others:+"$others"} "$line" | put mosquitto-passwords "$mosquitto"
 }
 
-# The token is one, but two services read it, each its own file.
-make_token() {
-    if has influxdb-token; then
-        take influxdb-token
-        token=$(cat "$folder/influxdb-token")
-    elif has influxdb-admin-token; then
-        take influxdb-admin-token
-        token=$(cat "$folder/influxdb-admin-token")
-    else
-        token=$(random)
-    fi
-    has influxdb-token || printf '%s\n' "$token" | put influxdb-token "$gateway"
-    has influxdb-admin-token || printf '%s\n' "$token" | put influxdb-admin-token "$influxdb"
+# InfluxDB starts with the one that may do everything. The gateway's is a stand-in that nobody knows
+# until influxdb.sh, which can talk to InfluxDB, has made the real one.
+make_tokens() {
+    has influxdb-admin-token || random | put influxdb-admin-token "$influxdb"
+    has influxdb-token || random | put influxdb-token "$gateway"
 }
 
 # The broker's line comes first: without the gateway's file, the next run makes both anew.
@@ -90,7 +82,7 @@ make_account() {
 make() {
     # Others must reach their own files in it.
     chmod 755 "$folder"
-    make_token
+    make_tokens
     has influxdb-password || random | put influxdb-password "$influxdb"
     make_account
     give influxdb-token "$gateway"

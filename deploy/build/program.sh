@@ -12,4 +12,5 @@ cargo build --locked --profile "$profile" --package zhiban
 # `dev` is built into a folder of another name.
 folder=${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}
 mkdir -p out/data
+chmod 700 out/data
 cp "$folder/zhiban" out/zhiban

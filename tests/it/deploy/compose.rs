@@ -44,6 +44,9 @@ fn json(yaml: &Yaml<'_>) -> Value {
     if let Some(number) = yaml.as_integer() {
         return number.into();
     }
+    if let Some(number) = yaml.as_floating_point() {
+        return number.into();
+    }
     if let Some(flag) = yaml.as_bool() {
         return flag.into();
     }
@@ -131,6 +134,10 @@ fn no_service_has_more_rights_than_it_needs() {
         );
         assert!(service["mem_limit"].is_string(), "{name}: mem_limit");
         assert!(service["pids_limit"].is_i64(), "{name}: pids_limit");
+        assert!(
+            service["cpus"].is_number() || service["cpus"].is_string(),
+            "{name}: cpus"
+        );
         assert!(service["privileged"].is_null(), "{name}");
         for (source, _, _) in mounts(service) {
             assert!(
@@ -142,6 +149,10 @@ fn no_service_has_more_rights_than_it_needs() {
         if name == "secrets" {
             assert_eq!(strings(&service["cap_add"]), ["CHOWN"]);
             assert_eq!(service["network_mode"], "none");
+        } else if name == "influxdb-token" {
+            assert_eq!(strings(&service["cap_add"]), ["CHOWN"]);
+            let after = &service["depends_on"]["influxdb"]["condition"];
+            assert_eq!(after, "service_healthy");
         } else {
             assert!(service["cap_add"].is_null(), "{name}");
             assert!(!user.starts_with('0'), "{name} runs as root");
@@ -152,6 +163,18 @@ fn no_service_has_more_rights_than_it_needs() {
             let after = &service["depends_on"]["secrets"]["condition"];
             assert_eq!(after, "service_completed_successfully", "{name}");
         }
+    }
+}
+
+#[test]
+fn every_image_of_others_has_an_exact_version_that_can_be_pinned() {
+    for (name, service) in services(&compose()).filter(|(name, _)| *name != "gateway") {
+        let image = service["image"].as_str().unwrap();
+        let version = image
+            .split_once(":-")
+            .and_then(|(_, rest)| rest.strip_suffix('}'));
+        let version = version.unwrap_or_else(|| panic!("{name}: {image} cannot be pinned"));
+        assert_eq!(version.split('.').count(), 3, "{name}: {image}");
     }
 }
 
@@ -256,7 +279,11 @@ fn the_gateway_finds_its_influxdb() {
         );
     }
     let text = |name: &str| std::fs::read_to_string(secrets.path().join(name)).unwrap();
-    assert_eq!(text("influxdb-token"), text("influxdb-admin-token"));
+    assert_ne!(
+        text("influxdb-token"),
+        text("influxdb-admin-token"),
+        "the gateway must not have the one that may do everything"
+    );
     assert!(
         text("influxdb-password").len() >= 8,
         "InfluxDB refuses shorter ones"

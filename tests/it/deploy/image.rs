@@ -12,7 +12,16 @@ use crate::support::zhiban::program;
 
 /// An instruction of a Dockerfile: its name and the rest, continued lines joined.
 fn instructions() -> Vec<(String, String)> {
-    let text = read("deploy/Dockerfile").replace("\\\n", " ");
+    let mut text = read("deploy/Dockerfile").replace("\\\n", " ");
+    // What stands before the first stage gives the base images their versions.
+    for line in text.clone().lines() {
+        let argument = line
+            .strip_prefix("ARG ")
+            .and_then(|rest| rest.split_once('='));
+        if let Some((name, version)) = argument {
+            text = text.replace(&format!("${{{name}}}"), version);
+        }
+    }
     let lines = text.lines().map(str::trim);
     lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -211,6 +220,7 @@ fn scripts_can_be_run() {
     for script in [
         "deploy/build/dependencies.sh",
         "deploy/build/program.sh",
+        "deploy/influxdb.sh",
         "deploy/secrets.sh",
     ] {
         let mode = root().join(script).metadata().unwrap().permissions().mode();

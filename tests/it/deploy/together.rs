@@ -1,10 +1,12 @@
 //! The deployment as a whole: the shipped configuration, the broker's and the secrets of a first start,
 //! with the real Mosquitto, InfluxDB 2 and the program. It must never change more than addresses.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::broker::{Broker, Client};
-use super::read;
+use super::{read, root};
 use crate::support::influx::{Influx, ORG, TOKEN};
 use crate::support::zhiban::{Zhiban, run};
 use crate::support::{PATIENCE, free_port, http, wait_until};
@@ -41,6 +43,68 @@ async fn stored(influx: &Influx) -> bool {
         .any(|row| row.get("_value").is_some_and(|value| value == "2.41"))
 }
 
+/// What the service `influxdb-token` does.
+fn make_token(influx: &Influx, secrets: &std::path::Path) -> String {
+    let me = Command::new("id").arg("-u").output().unwrap().stdout;
+    let me = String::from_utf8(me).unwrap();
+    let made = Command::new("sh")
+        .arg(root().join("deploy/influxdb.sh"))
+        .env("ZHIBAN_SECRETS", secrets)
+        .env("ZHIBAN_INFLUXDB_URL", influx.url())
+        .env("ZHIBAN_GATEWAY_UID", me.trim())
+        .env("ZHIBAN_INFLUXDB_UID", me.trim())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    String::from_utf8(made.stdout).unwrap()
+}
+
+/// The gateway's token sees the two buckets it writes, and may make nothing.
+async fn only_its_buckets(influx: &Influx, token: &str) {
+    let ask = |path: &str, token: &str| {
+        let path = format!("{}/api/v2/{path}", influx.url());
+        http()
+            .get(path)
+            .header("Authorization", format!("Token {token}"))
+    };
+    let seen: Value = ask("buckets", token)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let mut names: Vec<&str> = seen["buckets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bucket| bucket["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["telemetry", "telemetry_5m"]);
+    for secret in ["authorizations", "tasks"] {
+        let seen: Value = ask(secret, token)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let some = seen[secret].as_array().is_some_and(|some| !some.is_empty());
+        assert!(!some, "{secret}: {seen}");
+    }
+    let tasks: Value = ask("tasks", TOKEN)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let flux = tasks["tasks"][0]["flux"].as_str().unwrap().to_owned();
+    assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1);
+    assert_eq!(flux, zhiban::history::influxdb::task_of("telemetry"));
+}
+
 #[tokio::test]
 async fn a_device_reaches_the_page_and_influxdb() {
     let Some(mut broker) = Broker::start().await else {
@@ -51,7 +115,9 @@ async fn a_device_reaches_the_page_and_influxdb() {
     };
     let device = broker.add_device("TK1").await;
     let secrets = broker.secrets().display().to_string();
-    std::fs::write(broker.secrets().join("influxdb-token"), TOKEN).unwrap();
+    let token = broker.secrets().join("influxdb-token");
+    std::fs::write(broker.secrets().join("influxdb-admin-token"), TOKEN).unwrap();
+    let stand_in = std::fs::read_to_string(&token).unwrap();
     let data = tempfile::tempdir().unwrap();
     let listen = format!("127.0.0.1:{}", free_port());
     let text = read("deploy/gateway.toml")
@@ -68,6 +134,17 @@ async fn a_device_reaches_the_page_and_influxdb() {
     std::fs::write(&file, text + TANK).unwrap();
     let file = file.to_str().unwrap();
     let mut gateway = Zhiban::start(&["run", "--config", file]);
+    // It runs before InfluxDB knows its token.
+    wait_until(PATIENCE, "the stand-in to be refused", async || {
+        gateway.log().contains("InfluxDB does not get telemetry")
+    })
+    .await;
+    for said in ["a new token", "a token of its own"] {
+        assert!(make_token(&influx, broker.secrets()).contains(said));
+    }
+    let own = std::fs::read_to_string(&token).unwrap();
+    assert!(own != stand_in && own.trim() != TOKEN);
+    only_its_buckets(&influx, own.trim()).await;
     gateway.answers(&format!("http://{listen}/healthz")).await;
     let healthy = run(&["health", "--url", &format!("http://{listen}/readyz")]);
     assert!(healthy.status.success(), "{healthy:?}\n{}", gateway.log());
@@ -90,7 +167,8 @@ async fn a_device_reaches_the_page_and_influxdb() {
         items.any(|point| point["key"] == "TK1/level" && point["value"] == 2.41)
     })
     .await;
-    wait_until(PATIENCE, "the level in InfluxDB", async || {
+    // The token is read again when it was refused.
+    wait_until(PATIENCE * 5, "the level in InfluxDB", async || {
         stored(&influx).await
     })
     .await;
