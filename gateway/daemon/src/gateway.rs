@@ -151,10 +151,7 @@ impl Gateway {
         });
         let (http, stop) = (&loaded.config.http, drivers.stop.clone());
         server::serve(socket, http, router, &board, &rest.tasks, stop)?;
-        let again = keep(&journal, &board, &pulse, &rest);
-        rest.tasks
-            .spawn(watchdog::run(pulse, board, health, rest.stop.clone()));
-        maintain(journal.clone(), &rest);
+        let again = keep(&journal, &board, pulse, health, &rest);
         Ok(Self {
             loaded,
             address,
@@ -220,11 +217,12 @@ fn open_photos(loaded: &Loaded) -> Result<PhotoFolder> {
     })
 }
 
-/// Starts looking after the data folder.
+/// Starts looking after the data folder, and telling whoever restarts the gateway how it is.
 fn keep(
     journal: &Arc<Journal>,
     board: &Arc<Board>,
-    pulse: &Pulse,
+    pulse: Pulse,
+    health: history::HistoryHealth,
     rest: &Group,
 ) -> watch::Receiver<Option<String>> {
     let (again, asked) = watch::channel(None);
@@ -235,6 +233,9 @@ fn keep(
         again,
     };
     rest.tasks.spawn(keeper.run(rest.stop.clone()));
+    let watch = watchdog::run(pulse, board.clone(), health, rest.stop.clone());
+    rest.tasks.spawn(watch);
+    maintain(journal.clone(), rest);
     asked
 }
 
