@@ -214,10 +214,9 @@ async fn a_hang_up_reads_the_configuration_again_and_a_wrong_one_changes_nothing
     .await;
     site.wait_for_titles(&["one"]).await;
 
-    let more = good.clone()
-        + &BUILDING[BUILDING.find("[[asset]]").unwrap()..]
-            .replace("A1", "A2")
-            .replace("unit = 1", "unit = 2");
+    let (_, asset) = BUILDING.split_once("[[asset]]").unwrap();
+    let second = asset.replace("A1", "A2").replace("unit = 1", "unit = 2");
+    let more = format!("{good}[[asset]]{second}");
     std::fs::write(site.config(), more).unwrap();
     site.signal("HUP");
     wait_until(PATIENCE * 2, "the second elevator", async || {
