@@ -81,9 +81,7 @@ fn part(inside: &str) -> Result<Part<String>, String> {
         (":", "level") => Ok(Part::Level(name)),
         ("?", words) if !words.is_empty() => Ok(Part::When(name, true, words.to_owned())),
         ("!", words) if !words.is_empty() => Ok(Part::When(name, false, words.to_owned())),
-        _ => Err(format!(
-            "\"{{{inside}}}\" says nothing; write {{point}}, {{point:level}}, {{point?words}} or {{point!words}}"
-        )),
+        _ => Err(format!("\"{{{inside}}}\" says nothing")),
     }
 }
 

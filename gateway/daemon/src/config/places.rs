@@ -27,7 +27,8 @@ pub(super) fn check(rules: &RuleFile, document: &Document<'_>, faults: &mut Vec<
         match (parse(&text.zh), parse(&text.en)) {
             (Err(what), _) | (_, Err(what)) => {
                 let what = format!("place \"{name}\": {what}");
-                fault(&path, what, "write the names of points in braces");
+                let remedy = "write {point}, {point:level}, {point?words} or {point!words}";
+                fault(&path, what, remedy);
             }
             (Ok(zh), Ok(en)) => {
                 let (zh, en) = (points(&zh), points(&en));
