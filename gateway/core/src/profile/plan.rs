@@ -3,7 +3,10 @@
 //! A plan asks for nothing outside the range between two wanted registers, and never for more
 //! than the profile allows.
 
+mod apart;
+
 use super::{ModbusSettings, PointRow, PollClass, Profile, Table};
+pub use apart::{Shape, told_apart};
 
 /// The most bits one request may ask for.
 const MOST_BITS: u16 = 2000;
@@ -101,6 +104,52 @@ fn joins(request: &ReadRequest, span: &Span, settings: &ModbusSettings) -> bool 
 }
 
 impl ReadRequest {
+    /// The two requests that read its rows before and from a place in [`ReadRequest::rows`]; `None`
+    /// when one had no row, or a register would be parted.
+    pub fn parted(&self, place: usize) -> Option<[ReadRequest; 2]> {
+        let (low, high) = self.rows.split_at_checked(place)?;
+        // Rows stand in the order of their addresses; bits of one register stay together.
+        let (end, start) = (end(low)?, high.first()?.offset);
+        (end <= start).then_some(())?;
+        Some([self.part(low)?, self.part(high)?])
+    }
+
+    /// The requests that read its rows and nothing between them.
+    pub fn runs(&self) -> Vec<ReadRequest> {
+        let mut runs: Vec<ReadRequest> = self.part(&self.rows).into_iter().collect();
+        let places = (1..self.rows.len()).rev();
+        for place in places {
+            let (low, high) = self.rows.split_at(place);
+            let hole = end(low)
+                .zip(high.first())
+                .is_some_and(|(end, row)| end < row.offset);
+            let first = runs
+                .first()
+                .filter(|_| hole)
+                .and_then(|run| run.parted(place));
+            if let Some([low, high]) = first {
+                runs.splice(0..1, [low, high]);
+            }
+        }
+        runs
+    }
+
+    fn part(&self, rows: &[RowAt]) -> Option<ReadRequest> {
+        let start = rows.first()?.offset;
+        let rows = rows.iter().map(|at| RowAt {
+            offset: at.offset - start,
+            ..*at
+        });
+        let rows: Vec<RowAt> = rows.collect();
+        Some(ReadRequest {
+            poll: self.poll,
+            table: self.table,
+            address: self.address + start,
+            count: end(&rows)?,
+            rows,
+        })
+    }
+
     fn add(&mut self, row: usize, span: &Span) {
         let offset = span.address - self.address;
         self.count = self.count.max(offset.saturating_add(span.words));
@@ -110,6 +159,11 @@ impl ReadRequest {
             words: span.words,
         });
     }
+}
+
+/// Where the last of some rows ends.
+fn end(rows: &[RowAt]) -> Option<u16> {
+    rows.iter().map(|at| at.offset + at.words).max()
 }
 
 #[cfg(test)]
@@ -133,7 +187,49 @@ mod tests {
         assert_eq!(asked, [(0, 11), (100, 1)]);
     }
 
-    fn any_row() -> impl Strategy<Value = PointRow> {
+    fn at(row: usize, offset: u16, words: u16) -> RowAt {
+        RowAt { row, offset, words }
+    }
+
+    fn with_holes() -> ReadRequest {
+        ReadRequest {
+            poll: PollClass::Fast,
+            table: Table::Holding,
+            address: 100,
+            count: 9,
+            rows: vec![
+                at(0, 0, 2),
+                at(1, 4, 1),
+                at(2, 4, 1),
+                at(3, 5, 1),
+                at(4, 8, 1),
+            ],
+        }
+    }
+
+    #[test]
+    fn parting_keeps_every_row_where_it_stood_and_parts_no_register() {
+        let request = with_holes();
+        let [low, high] = request.parted(4).unwrap();
+        assert_eq!((low.address, low.count, low.rows.len()), (100, 6, 4));
+        assert_eq!((high.address, high.count), (108, 1));
+        assert_eq!(high.rows, [at(4, 0, 1)]);
+        let [first, flags] = low.parted(1).unwrap();
+        assert_eq!((first.address, first.count), (100, 2));
+        assert_eq!((flags.address, flags.count), (104, 2));
+        assert_eq!(request.parted(2), None, "two rows of one register");
+        assert_eq!(request.parted(0), None);
+        assert_eq!(request.parted(5), None);
+    }
+
+    #[test]
+    fn runs_read_nothing_between_the_rows() {
+        let runs = with_holes().runs();
+        let runs: Vec<_> = runs.iter().map(|run| (run.address, run.count)).collect();
+        assert_eq!(runs, [(100, 2), (104, 2), (108, 1)]);
+    }
+
+    pub(super) fn any_row() -> impl Strategy<Value = PointRow> {
         let table = prop::sample::select(vec![Table::Discrete, Table::Holding, Table::Input]);
         let types = vec![DataType::U16, DataType::F32, DataType::U64];
         let poll = prop::sample::select(vec![PollClass::Fast, PollClass::Normal, PollClass::Slow]);
