@@ -536,10 +536,53 @@ impl Check {
     pub const OF_LIFE: [&'static str; 2] = ["engine", "journal"];
 }
 
+/// Why a device is not read: what was asked in vain last, and what came instead of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceFault {
+    /// What is wrong, one of [`DeviceFault::KINDS`].
+    pub kind: &'static str,
+    /// The number of the exception by which the device or its gateway refused.
+    pub exception: Option<u8>,
+    /// Host and port.
+    pub endpoint: String,
+    /// The unit that was asked; `None` where there are no units.
+    pub unit: Option<u8>,
+    /// What was asked for, for example `holding 100, 4`; empty when nothing could be asked.
+    pub asked: String,
+    /// The first bytes that came, in hex; empty when nothing came.
+    pub answer: String,
+    /// What the system said, in its own words; empty when it said nothing.
+    pub detail: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl DeviceFault {
+    /// Every kind, for translations.
+    pub const KINDS: [&'static str; 14] = [
+        "connection_refused",
+        "no_connection",
+        "closed",
+        "timeout",
+        "incomplete",
+        "other_framing",
+        "exception",
+        "unreachable",
+        "short_answer",
+        "long_answer",
+        "wrong_unit",
+        "wrong_transaction",
+        "wrong_function",
+        "garbage",
+    ];
+}
+
 /// How the gateway itself is.
 pub trait Health: Send + Sync {
     /// Every part; cheap enough to ask each second.
     fn checks(&self) -> Vec<Check>;
+    /// Why an asset is not read, by its code; `None` when it is, or nothing is known.
+    fn device_fault(&self, asset: &str) -> Option<DeviceFault>;
     /// The metrics in Prometheus text format.
     fn metrics(&self) -> String;
 }

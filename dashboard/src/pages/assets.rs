@@ -130,6 +130,7 @@ struct AssetPage {
     profile: String,
     trust: String,
     link_name: String,
+    fault: Option<FaultItem>,
     points: usize,
     good: usize,
     worst: Option<AlarmItem>,
@@ -152,6 +153,46 @@ struct AssetPage {
     alarms: Vec<AlarmItem>,
     orders: Vec<OrderItem>,
     report_key: String,
+}
+
+/// Why a device is not read.
+struct FaultItem {
+    /// What is wrong, and what to look at.
+    what: String,
+    cure: String,
+    /// What was asked and what came: names with their values.
+    facts: Vec<(String, String)>,
+    at: When,
+}
+
+impl FaultItem {
+    fn of(visit: &Visit, asset: &str) -> Option<Self> {
+        let fault = visit.app.health.device_fault(asset)?;
+        let words = visit.words();
+        let mut what = words.code("fault", fault.kind);
+        if let Some(number) = fault.exception {
+            what = format!("{what} ({number})");
+        }
+        let nothing = || words.t("fault_fact.nothing");
+        let filled = |text: String| Some(text).filter(|text| !text.is_empty());
+        let facts = [
+            ("endpoint", Some(fault.endpoint)),
+            ("unit", fault.unit.map(|unit| unit.to_string())),
+            ("asked", filled(fault.asked.clone())),
+            ("answer", Some(filled(fault.answer).unwrap_or_else(nothing))),
+            ("detail", filled(fault.detail)),
+        ];
+        let facts = facts.into_iter().filter_map(|(name, value)| {
+            let name = words.code("fault_fact", name);
+            value.map(|value| (name, value))
+        });
+        Some(Self {
+            what,
+            cure: words.code("fault_cure", fault.kind),
+            facts: facts.collect(),
+            at: visit.times.when(fault.at),
+        })
+    }
 }
 
 /// One reading as a card.
@@ -198,6 +239,7 @@ pub(super) async fn detail(
             .words()
             .code("trust", trust_code(subject.asset().trust)),
         link_name: subject.asset().link.clone(),
+        fault: FaultItem::of(&visit, &code),
         points: readings.len(),
         good: readings.iter().filter(|card| card.r.is_good()).count(),
         worst: subject.worst().map(|alarm| AlarmItem::live(&visit, alarm)),

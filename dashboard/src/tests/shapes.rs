@@ -32,16 +32,25 @@ async fn assets_and_points() {
     assert_eq!(fields(&list), ["items", "next_cursor"]);
     assert_eq!(list["next_cursor"], Value::Null);
     let pump = &list["items"][1];
-    let wanted = "code class name location profile state link open_alarms open_work_orders";
+    let wanted = "code class name location profile state link fault open_alarms open_work_orders";
     assert_eq!(fields(pump), sorted(wanted));
     assert_eq!(
         *pump,
         json!({
             "code": "P1", "class": "pump_set", "name": "Domestic water booster", "location": "B1 pump room",
-            "profile": "fixture-pump_set", "state": "alarm", "link": "up", "open_alarms": 1, "open_work_orders": 1,
+            "profile": "fixture-pump_set", "state": "alarm", "link": "up", "fault": null, "open_alarms": 1, "open_work_orders": 1,
         })
     );
     assert_eq!(web.get("/api/v1/assets/P1").await.json(), *pump);
+
+    let fault = &web.get("/api/v1/assets/A3").await.json()["fault"];
+    assert_eq!(
+        fields(fault),
+        sorted("reason exception endpoint unit asked answer detail at")
+    );
+    assert_eq!(fault["reason"], "wrong_unit");
+    assert_eq!(fault["endpoint"], "10.0.0.8:4001");
+    assert_eq!(fault["answer"], "04 03 08");
 
     let points = web.get("/api/v1/assets/P1/points").await.json();
     let pressure = &points["items"][0];

@@ -1,5 +1,6 @@
 //! Assets and points as the API shows them.
 
+use crate::ports::{DeviceFault, Health};
 use crate::wire::{PointValue, time, value};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +25,8 @@ pub(crate) struct Asset {
     pub(crate) state: &'static str,
     /// `up`, `degraded`, `down` or `disabled`.
     pub(crate) link: &'static str,
+    /// Why it is not read, when it is not.
+    pub(crate) fault: Option<Fault>,
     /// How many of its alarms are not normal.
     pub(crate) open_alarms: u32,
     /// How many of its orders are not over.
@@ -32,7 +35,12 @@ pub(crate) struct Asset {
 
 impl Asset {
     /// The asset at this place; `None` when there is none.
-    pub(crate) fn of(snapshot: &Snapshot, id: AssetId, language: Language) -> Option<Self> {
+    pub(crate) fn of(
+        snapshot: &Snapshot,
+        id: AssetId,
+        language: Language,
+        health: &dyn Health,
+    ) -> Option<Self> {
         let asset = snapshot.model.assets.get(id.index())?;
         let view = snapshot.assets.get(id.index())?;
         let place = asset.location.as_ref();
@@ -44,9 +52,52 @@ impl Asset {
             profile: asset.profile.clone(),
             state: view.state.code(),
             link: view.link.code(),
+            fault: health.device_fault(&asset.code).map(Fault::new),
             open_alarms: view.open_alarms,
             open_work_orders: view.open_work_orders,
         })
+    }
+}
+
+/// Why a device is not read: what was asked in vain last, and what came instead of an answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Fault {
+    /// `connection_refused`, `no_connection`, `closed`, `timeout`, `incomplete`, `other_framing`, `exception`,
+    /// `unreachable`, `short_answer`, `long_answer`, `wrong_unit`, `wrong_transaction`, `wrong_function` or `garbage`.
+    #[schema(example = "timeout")]
+    pub(crate) reason: &'static str,
+    /// The number of the exception by which the device or its gateway refused.
+    pub(crate) exception: Option<u8>,
+    /// Host and port.
+    #[schema(example = "10.0.0.8:4001")]
+    pub(crate) endpoint: String,
+    /// The unit that was asked.
+    pub(crate) unit: Option<u8>,
+    /// What was asked for: table, address, count.
+    #[schema(example = "holding 100, 4")]
+    pub(crate) asked: String,
+    /// The first bytes that came, in hex.
+    #[schema(example = "04 03 08")]
+    pub(crate) answer: String,
+    /// What the system said, in its own words.
+    pub(crate) detail: String,
+    /// When.
+    #[schema(format = DateTime)]
+    pub(crate) at: String,
+}
+
+impl Fault {
+    fn new(fault: DeviceFault) -> Self {
+        Self {
+            reason: fault.kind,
+            exception: fault.exception,
+            endpoint: fault.endpoint,
+            unit: fault.unit,
+            asked: fault.asked,
+            answer: fault.answer,
+            detail: fault.detail,
+            at: time(fault.at),
+        }
     }
 }
 

@@ -5,12 +5,13 @@
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use zhiban_dashboard::ports::{Check, Health};
+use zhiban_dashboard::ports::{Check, DeviceFault, Health};
 
 /// The board.
 #[derive(Debug)]
 pub struct Board {
     checks: Mutex<BTreeMap<String, Check>>,
+    faults: Mutex<BTreeMap<String, DeviceFault>>,
     metrics: Option<PrometheusHandle>,
 }
 
@@ -22,6 +23,7 @@ impl Default for Board {
         let metrics = RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().ok());
         Self {
             checks: Mutex::default(),
+            faults: Mutex::default(),
             metrics: metrics.clone(),
         }
     }
@@ -50,6 +52,15 @@ impl Board {
         }
     }
 
+    /// Says why an asset is not read, by its code; `None` when it is.
+    pub fn set_device_fault(&self, asset: &str, fault: Option<DeviceFault>) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Some(fault) => faults.insert(asset.to_owned(), fault),
+            None => faults.remove(asset),
+        };
+    }
+
     /// Keeps histograms from growing; to be called every few seconds.
     pub fn upkeep(&self) {
         if let Some(metrics) = &self.metrics {
@@ -62,6 +73,11 @@ impl Health for Board {
     fn checks(&self) -> Vec<Check> {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks.values().cloned().collect()
+    }
+
+    fn device_fault(&self, asset: &str) -> Option<DeviceFault> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.get(asset).cloned()
     }
 
     fn metrics(&self) -> String {

@@ -68,10 +68,13 @@ fn both_languages_have_the_same_keys_and_the_same_blanks() {
 }
 
 /// Groups whose keys are codes of core, looked up by `code`.
-const GROUPS: [&str; 15] = [
+const GROUPS: [&str; 18] = [
     "alarm_change.",
     "asset_state.",
     "class.",
+    "fault.",
+    "fault_cure.",
+    "fault_fact.",
     "kind.",
     "link.",
     "move.",
@@ -154,6 +157,9 @@ fn every_code_of_core_has_a_word() {
             .iter()
             .map(|one| format!("order_change.{}", one.code())),
     );
+    for kind in crate::ports::DeviceFault::KINDS {
+        codes.extend(["fault.", "fault_cure."].map(|group| format!("{group}{kind}")));
+    }
     for stage in PhotoStage::ALL {
         codes.extend(["photo.", "order.photo_"].map(|group| format!("{group}{}", stage.code())));
     }

@@ -45,7 +45,7 @@ pub(super) async fn list(
     };
     let wanted = |given: &Option<String>, is: &str| given.as_deref().is_none_or(|one| one == is);
     let items = (first..)
-        .map_while(|place| Asset::of(&snapshot, AssetId(place), language))
+        .map_while(|place| Asset::of(&snapshot, AssetId(place), language, app.health.as_ref()))
         .filter(|asset| wanted(&params.class, &asset.class) && wanted(&params.state, asset.state))
         .take(limit + 1)
         .collect();
@@ -63,7 +63,7 @@ pub(super) async fn one(
 ) -> Result<Json<Asset>, ApiError> {
     let snapshot = app.snapshot.borrow().clone();
     let asset = find(&snapshot, &code)?;
-    let asset = Asset::of(&snapshot, asset, language);
+    let asset = Asset::of(&snapshot, asset, language, app.health.as_ref());
     asset.map(Json).ok_or(ApiError::NotFound)
 }
 
