@@ -1,7 +1,11 @@
 //! The Modbus driver against peers that lie, lag and die, and against pymodbus. No value may ever
 //! reach the engine that the device did not give for exactly that point.
 
+mod odd;
 mod peer;
+mod reason;
+mod repeat;
+mod silence;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,7 +17,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use zhiban::drivers::{Device, DriverContext, Framing, ModbusLink, modbus};
+use zhiban::drivers::modbus::memory::Memory;
+use zhiban::drivers::{Device, DriverContext, Framing, Leniency, ModbusLink, modbus};
 use zhiban::engine::{EngineHandle, Message};
 use zhiban::health::Board;
 use zhiban_core::profile::Profile;
@@ -84,13 +89,28 @@ fn devices(units: impl IntoIterator<Item = u8>, profile: Profile) -> Vec<Device>
         profile: profile.clone(),
         first_point: PointId(u32::from(unit) * 1000),
         unit,
+        life_safety: false,
         topic: String::new(),
     });
     units.collect()
 }
 
+fn link(port: u16, framing: Framing) -> ModbusLink {
+    ModbusLink {
+        host: "127.0.0.1".to_owned(),
+        port,
+        framing,
+        timeout: span(TIMEOUT),
+        connect_timeout: span(Duration::from_secs(1)),
+        gap: zhiban_core::Duration::ZERO,
+        repeat_window: zhiban_core::Duration::ZERO,
+        leniency: Leniency::default(),
+    }
+}
+
 /// A running driver and what it tells the engine.
 struct Driver {
+    board: Arc<Board>,
     messages: Receiver<Message>,
     waiting: VecDeque<Input>,
     stop: CancellationToken,
@@ -99,25 +119,29 @@ struct Driver {
 
 impl Driver {
     fn start(port: u16, framing: Framing, devices: Vec<Device>) -> Self {
-        let link = ModbusLink {
-            host: "127.0.0.1".to_owned(),
-            port,
-            framing,
-            timeout: span(TIMEOUT),
-            connect_timeout: span(Duration::from_secs(1)),
-            gap: zhiban_core::Duration::ZERO,
-        };
+        Self::on(link(port, framing), devices)
+    }
+
+    fn on(link: ModbusLink, devices: Vec<Device>) -> Self {
+        Self::remembering(link, devices, Arc::default())
+    }
+
+    fn remembering(link: ModbusLink, devices: Vec<Device>, memory: Arc<Memory>) -> Self {
+        let port = link.port;
         let (engine, messages) = EngineHandle::channel();
         let stop = CancellationToken::new();
+        let board = Arc::new(Board::default());
         let context = DriverContext {
             link: format!("test-{port}"),
             engine,
-            board: Arc::default(),
+            board: board.clone(),
+            memory,
             stop: stop.clone(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(modbus::run(context, link, devices));
         Self {
+            board,
             messages,
             waiting: VecDeque::new(),
             stop,

@@ -10,6 +10,7 @@ use crate::engine::EngineHandle;
 use crate::health::Board;
 use backoff::Backoff;
 use futures_util::FutureExt;
+use modbus::memory::Memory;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct Device {
     pub first_point: PointId,
     /// The Modbus unit id; 0 on a link that has none.
     pub unit: u8,
+    /// Whether a rule of it guards life: while it is silent it is asked at least each 5 s.
+    pub life_safety: bool,
     /// The asset's own MQTT topic; empty on a link that has none.
     pub topic: String,
 }
@@ -45,6 +48,8 @@ pub struct DriverContext {
     pub engine: EngineHandle,
     /// Where it says how its link is.
     pub board: Arc<Board>,
+    /// Which reads devices refused in one piece.
+    pub memory: Arc<Memory>,
     /// Ends the driver.
     pub stop: CancellationToken,
 }
@@ -64,6 +69,27 @@ pub struct ModbusLink {
     pub connect_timeout: Duration,
     /// Quiet time between two requests.
     pub gap: Duration,
+    /// How long after an answer the line may repeat it; zero where answers are numbered.
+    pub repeat_window: Duration,
+    /// What is not held against an answer.
+    pub leniency: Leniency,
+}
+
+impl ModbusLink {
+    /// Whether an answer says which request it answers.
+    pub fn answers_are_numbered(&self) -> bool {
+        self.framing == Framing::Tcp && !self.leniency.any_transaction
+    }
+}
+
+/// What is not held against an answer of a device that keeps to the protocol otherwise. Length,
+/// function, and that nothing came but the answer, are held against it all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leniency {
+    /// The device answers as unit 0, whatever unit was asked.
+    pub unit_0: bool,
+    /// The device does not send back the number of the request.
+    pub any_transaction: bool,
 }
 
 /// How frames of a Modbus link are cut.
@@ -168,6 +194,7 @@ mod tests {
             link: "test".to_owned(),
             engine,
             board: Arc::default(),
+            memory: Arc::default(),
             stop: CancellationToken::new(),
         };
         let starts = AtomicU32::new(0);

@@ -5,6 +5,7 @@
 use crate::accounts::Accounts;
 use crate::channels::{self, Routes};
 use crate::config::{LinkConfig, Loaded};
+use crate::drivers::modbus::memory::Memory;
 use crate::drivers::{self, DriverContext, LinkSpec};
 use crate::engine::{Engine, EngineHandle, Inbox, Parts};
 use crate::health::Board;
@@ -288,6 +289,7 @@ fn start_drivers(
     board: &Arc<Board>,
     group: &Group,
 ) -> Result<()> {
+    let memory = Arc::new(Memory::open(modbus_memory(loaded)));
     for (name, devices) in &loaded.devices {
         let Some(link) = loaded.config.links.get(name) else {
             continue;
@@ -298,11 +300,16 @@ fn start_drivers(
             link: name.clone(),
             engine: engine.clone(),
             board: board.clone(),
+            memory: memory.clone(),
             stop: group.stop.clone(),
         };
         drivers::spawn(&group.tasks, context, spec, devices.clone());
     }
     Ok(())
+}
+
+fn modbus_memory(loaded: &Loaded) -> PathBuf {
+    loaded.config.storage.data_dir.join("modbus-reads.json")
 }
 
 fn link_spec(link: &LinkConfig, site: &str) -> Result<LinkSpec> {

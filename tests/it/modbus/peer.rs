@@ -12,6 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use zhiban::drivers::Framing;
 
 /// What was asked.
@@ -38,12 +39,35 @@ impl Asked {
 
     /// An answer with so many of the right words.
     pub(crate) fn words(&self, count: u16) -> Vec<u8> {
-        let mut pdu = vec![self.function, u8::try_from(count * 2).unwrap_or(254)];
-        for place in 0..count {
-            let value = Self::value(self.unit, self.address + place);
-            pdu.extend(value.to_be_bytes());
-        }
+        let address = self.address;
+        let right = (0..count).map(|place| Self::value(self.unit, address + place));
+        self.holding(right)
+    }
+
+    /// An answer with these words.
+    pub(crate) fn holding(&self, words: impl Iterator<Item = u16>) -> Vec<u8> {
+        let words: Vec<u8> = words.flat_map(u16::to_be_bytes).collect();
+        let mut pdu = vec![self.function, u8::try_from(words.len()).unwrap_or(254)];
+        pdu.extend(words);
         self.frame(self.unit, &pdu)
+    }
+
+    /// The same request under another number.
+    pub(crate) fn numbered(self, transaction: u16) -> Self {
+        Self {
+            transaction,
+            ..self
+        }
+    }
+
+    /// The same request, answered in frames of another kind.
+    pub(crate) fn framed(self, framing: Framing) -> Self {
+        Self { framing, ..self }
+    }
+
+    /// The number of the request; 0 in RTU frames.
+    pub(crate) fn number(&self) -> u16 {
+        self.transaction
     }
 
     /// A refusal.
@@ -88,6 +112,10 @@ pub(crate) enum Reply {
     Now(Vec<u8>),
     /// Sends bytes after a time, to whoever is connected then; the line is busy so long.
     Late(Duration, Vec<u8>),
+    /// Sends bytes, and the same again after each of these times since then, to whoever is
+    /// connected; the line is not busy meanwhile. A copy that is more than the last time late,
+    /// because the machine was, is not sent.
+    Repeated(Vec<Duration>, Vec<u8>, Duration),
     /// Nothing.
     Silence,
     /// Sends bytes and closes the connection.
@@ -101,6 +129,7 @@ pub(crate) struct Peer {
     address: SocketAddr,
     accepted: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
+    overdue: Arc<AtomicUsize>,
     script: Arc<Mutex<Box<Script>>>,
     _tasks: JoinSet<()>,
 }
@@ -116,18 +145,21 @@ impl Peer {
         let script: Arc<Mutex<Box<Script>>> = Arc::new(Mutex::new(Box::new(script)));
         let accepted = Arc::new(AtomicUsize::new(0));
         let asked = Arc::new(AtomicUsize::new(0));
+        let overdue = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         let line = Line {
             framing,
             current: Arc::default(),
             accepted: accepted.clone(),
             asked: asked.clone(),
+            overdue: overdue.clone(),
         };
         tasks.spawn(line.serve(listener, script.clone()));
         Self {
             address,
             accepted,
             asked,
+            overdue,
             script,
             _tasks: tasks,
         }
@@ -143,9 +175,20 @@ impl Peer {
         self.accepted.load(Ordering::Relaxed)
     }
 
+    /// The same, for a script.
+    pub(crate) fn acceptances(&self) -> Arc<AtomicUsize> {
+        self.accepted.clone()
+    }
+
     /// How many requests it has taken up.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// How many copies of answers were sent later than twice their last time, because the machine was
+    /// that slow.
+    pub(crate) fn overdue(&self) -> usize {
+        self.overdue.load(Ordering::Relaxed)
     }
 
     /// Does something else from now on.
@@ -154,24 +197,26 @@ impl Peer {
     }
 }
 
+#[derive(Clone)]
 struct Line {
     framing: Framing,
     /// Whom answers go to: the newest connection.
     current: Arc<Mutex<Option<OwnedWriteHalf>>>,
     accepted: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
+    overdue: Arc<AtomicUsize>,
 }
 
 impl Line {
     async fn serve(self, listener: TcpListener, script: Arc<Mutex<Box<Script>>>) {
         let (asked, mut questions) = mpsc::channel(1000);
-        let (current, count) = (self.current.clone(), self.asked.clone());
+        let line = self.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             while let Some(question) = questions.recv().await {
-                count.fetch_add(1, Ordering::Relaxed);
+                line.asked.fetch_add(1, Ordering::Relaxed);
                 let reply = (*script.lock().await)(question);
-                answer(&current, reply).await;
+                answer(&line, reply).await;
             }
         });
         while let Ok((stream, _)) = listener.accept().await {
@@ -214,8 +259,14 @@ async fn listen(mut input: OwnedReadHalf, framing: Framing, asked: mpsc::Sender<
     }
 }
 
-async fn answer(current: &Mutex<Option<OwnedWriteHalf>>, reply: Reply) {
+async fn answer(line: &Line, reply: Reply) {
+    let start = Instant::now();
+    let mut copies = None;
     let (bytes, close) = match reply {
+        Reply::Repeated(times, bytes, latest) => {
+            copies = Some((times, bytes.clone(), latest));
+            (bytes, false)
+        }
         Reply::Silence => return,
         Reply::Now(bytes) => (bytes, false),
         Reply::Close(bytes) => (bytes, true),
@@ -225,12 +276,38 @@ async fn answer(current: &Mutex<Option<OwnedWriteHalf>>, reply: Reply) {
             (bytes, false)
         }
     };
-    let mut current = current.lock().await;
+    let mut current = line.current.lock().await;
     if let Some(output) = current.as_mut() {
         // Whoever asked may be gone; a serial server does not care.
         drop(output.write_all(&bytes).await);
     }
     if close {
         *current = None;
+    }
+    drop(current);
+    if let Some((times, bytes, latest)) = copies {
+        tokio::spawn(repeat(line.clone(), start, times, bytes, latest));
+    }
+}
+
+/// Sends an answer again at some times after it. One that the machine made late is not sent; one that
+/// it made late while it was sent is counted.
+async fn repeat(
+    line: Line,
+    start: Instant,
+    times: Vec<Duration>,
+    bytes: Vec<u8>,
+    latest: Duration,
+) {
+    for time in times {
+        tokio::time::sleep_until(start + time).await;
+        let mut current = line.current.lock().await;
+        let Some(output) = current.as_mut().filter(|_| start.elapsed() < latest) else {
+            continue;
+        };
+        drop(output.try_write(&bytes));
+        if start.elapsed() >= latest * 2 {
+            line.overdue.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

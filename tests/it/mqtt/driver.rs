@@ -49,6 +49,7 @@ fn device(topic: &str) -> Device {
         profile: Arc::new(profile),
         first_point: PointId(70),
         unit: 0,
+        life_safety: false,
         topic: topic.to_owned(),
     }
 }
@@ -95,6 +96,7 @@ impl Driver {
         let context = DriverContext {
             link: name.clone(),
             engine,
+            memory: Arc::default(),
             board: board.clone(),
             stop: stop.clone(),
         };

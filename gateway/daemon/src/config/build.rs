@@ -50,6 +50,10 @@ pub(super) fn build(config: &Config, library: &Library) -> Result<Built, ModelEr
             profile: profile.clone(),
             first_point: PointId(model.asset(id).points.start),
             unit: asset.unit.unwrap_or(0),
+            life_safety: model.asset(id).rules.clone().any(|rule| {
+                let rule = model.rules.get(usize::try_from(rule).unwrap_or(usize::MAX));
+                rule.is_some_and(|bound| bound.rule.life_safety)
+            }),
             topic: asset.topic.clone().unwrap_or_default(),
         });
     }

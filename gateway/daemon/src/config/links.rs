@@ -3,7 +3,7 @@
 //! Only shapes and their translation for the drivers; nothing is opened here.
 
 use super::secret::{SecretError, read_secret};
-use crate::drivers::{Framing, ModbusLink, MqttLink, MqttTls};
+use crate::drivers::{Framing, Leniency, ModbusLink, MqttLink, MqttTls};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -39,6 +39,20 @@ pub struct ModbusTcpConfig {
     /// Quiet time between two requests.
     #[serde(default)]
     pub gap: Duration,
+    /// How long after an answer the line may repeat it. Needed only where a gateway may number a
+    /// repeated answer of its serial line anew; 0 s, and 250 ms with `accept_any_transaction`.
+    #[serde(default)]
+    pub repeat_window: Option<Duration>,
+    /// Answers as unit 0 are taken, whatever unit was asked.
+    #[serde(default)]
+    pub accept_unit_0: bool,
+    /// Answers are taken that do not carry the number of their request; they are as little to be told
+    /// apart as those of a serial line then.
+    #[serde(default)]
+    pub accept_any_transaction: bool,
+    /// An asset may have unit 0: a device that must be asked so.
+    #[serde(default)]
+    pub ask_unit_0: bool,
 }
 
 /// RTU frames inside a TCP stream.
@@ -58,6 +72,10 @@ pub struct ModbusRtuOverTcpConfig {
     /// Quiet time between two requests.
     #[serde(default = "serial_gap")]
     pub gap: Duration,
+    /// How long after an answer the line may repeat it; nothing is asked in between that the
+    /// repetition would fit.
+    #[serde(default = "repeat_window")]
+    pub repeat_window: Duration,
 }
 
 /// An MQTT broker.
@@ -115,6 +133,10 @@ fn serial_gap() -> Duration {
     Duration::from_millis(20)
 }
 
+fn repeat_window() -> Duration {
+    Duration::from_millis(250)
+}
+
 fn keep_alive() -> Duration {
     Duration::from_secs(5)
 }
@@ -138,6 +160,16 @@ impl LinkConfig {
                 timeout: link.timeout,
                 connect_timeout: link.connect_timeout,
                 gap: link.gap,
+                repeat_window: link.repeat_window.unwrap_or_else(|| {
+                    match link.accept_any_transaction {
+                        true => repeat_window(),
+                        false => Duration::ZERO,
+                    }
+                }),
+                leniency: Leniency {
+                    unit_0: link.accept_unit_0,
+                    any_transaction: link.accept_any_transaction,
+                },
             }),
             LinkConfig::ModbusRtuOverTcp(link) => Some(ModbusLink {
                 host: link.host.clone(),
@@ -146,6 +178,8 @@ impl LinkConfig {
                 timeout: link.timeout,
                 connect_timeout: link.connect_timeout,
                 gap: link.gap,
+                repeat_window: link.repeat_window,
+                leniency: Leniency::default(),
             }),
             LinkConfig::Mqtt(_) => None,
         }

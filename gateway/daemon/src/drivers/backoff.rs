@@ -14,15 +14,25 @@ const HEALTHY: Duration = Duration::from_secs(60);
 pub(crate) struct Backoff {
     failures: u32,
     last: Option<Instant>,
+    /// The longest wait, where it is not the usual one.
+    most: Option<Duration>,
 }
 
 impl Backoff {
+    /// Never waits for longer than this.
+    pub(crate) fn at_most(most: Duration) -> Self {
+        Self {
+            most: Some(most),
+            ..Self::default()
+        }
+    }
+
     /// Counts a failure and says until when to wait.
     pub(crate) fn failed(&mut self, now: Instant) -> Instant {
         self.forget(now);
         let cap = FIRST
             .saturating_mul(1 << self.failures.min(16))
-            .min(MOST)
+            .min(self.most.unwrap_or(MOST))
             .max(LEAST);
         self.failures = self.failures.saturating_add(1);
         self.last = Some(now);

@@ -8,6 +8,10 @@ mod connection;
 mod endpoint;
 mod fault;
 mod fence;
+mod heard;
+pub mod memory;
+mod parts;
+mod reach;
 mod schedule;
 mod unit;
 mod wire;
@@ -18,6 +22,7 @@ use chrono::Utc;
 use endpoint::Endpoint;
 use schedule::{Due, Schedule};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use unit::Unit;
 use zhiban_core::{Input, LinkState, SampleBatch, Timestamp};
@@ -31,6 +36,9 @@ pub async fn run(context: DriverContext, link: ModbusLink, devices: Vec<Device>)
         Stopped = line.run() => {}
     }
 }
+
+/// Of the time between two probes of what guards life, all probes of a line together take a tenth.
+const PROBES: Duration = Duration::from_millis(400);
 
 /// A link with its units.
 struct Line {
@@ -46,9 +54,10 @@ struct Line {
 impl Line {
     fn new(context: DriverContext, link: ModbusLink, devices: Vec<Device>) -> Self {
         let name = context.link.clone();
+        let life_safety = devices.iter().any(|device| device.life_safety);
         let units: Vec<Unit> = devices
             .into_iter()
-            .map(|device| Unit::new(device, &name))
+            .map(|device| Unit::new(device, &link, &name, context.memory.clone()))
             .collect();
         let periods: Vec<_> = units.iter().map(Unit::periods).collect();
         let mut seed = DefaultHasher::new();
@@ -56,7 +65,7 @@ impl Line {
         let labels = [("link", name.clone())];
         Self {
             context,
-            endpoint: Endpoint::new(link, &name),
+            endpoint: Endpoint::new(link, &name, life_safety),
             units,
             // The remainder keeps sums of slots far from any limit.
             schedule: Schedule::new(&periods, seed.finish() % 1_000_000, Instant::now()),
@@ -80,8 +89,14 @@ impl Line {
             let opened = self.endpoint.open().await;
             if let Err(error) = &opened {
                 self.all_down().await?;
+                for unit in &mut self.units {
+                    let fault = unit.unconnected(&self.endpoint, error);
+                    let board = &self.context.board;
+                    board.set_device_fault(unit.code(), Some(fault));
+                }
                 if self.connected.replace(false) != Some(false) {
-                    tracing::warn!(link = %self.context.link, "no connection: {error}");
+                    let endpoint = self.endpoint.name();
+                    tracing::warn!(link = %self.context.link, endpoint, "no connection: {error}");
                 }
                 return Ok(());
             }
@@ -89,11 +104,12 @@ impl Line {
                 tracing::info!(link = %self.context.link, "connected");
             }
         }
-        let Some(next) = self.schedule.next() else {
+        let later = self.units.iter().filter_map(Unit::later).min();
+        let Some(next) = self.schedule.next().into_iter().chain(later).min() else {
             return std::future::pending().await;
         };
         sleep_until(next).await;
-        let due = self.schedule.take_due(Instant::now());
+        let due = self.due(Instant::now());
         self.overruns.increment(self.schedule.take_overruns());
         for one in due {
             if !self.read(&one).await? {
@@ -103,18 +119,45 @@ impl Line {
         Ok(())
     }
 
+    /// The units that have something to ask now: by the timetable, or because they had to wait.
+    fn due(&mut self, now: Instant) -> Vec<Due> {
+        let mut due = self.schedule.take_due(now);
+        for (place, unit) in self.units.iter().enumerate() {
+            let waited = unit.later().is_some_and(|later| later <= now);
+            if waited && due.iter().all(|one| one.unit != place) {
+                due.push(Due {
+                    unit: place,
+                    classes: Vec::new(),
+                });
+            }
+        }
+        due
+    }
+
+    /// How long a probe may take, so that all of them together leave the line to the others.
+    fn probe_limit(&self) -> Duration {
+        let missed = self.units.iter().filter(|unit| unit.is_missed()).count();
+        PROBES / u32::try_from(missed).unwrap_or(u32::MAX).max(1)
+    }
+
     /// Reads one unit; `false` when the connection is gone and none is to be had now.
     async fn read(&mut self, due: &Due) -> Result<bool, Stopped> {
+        let probe = self.probe_limit();
         let Some(unit) = self.units.get_mut(due.unit) else {
             return Ok(true);
         };
         let started = Instant::now();
-        let cycle = unit.cycle(&mut self.endpoint, &due.classes).await;
+        let cycle = unit.cycle(&mut self.endpoint, &due.classes, probe).await;
         self.seconds.record(started.elapsed());
         let state = unit.judge(&cycle);
         let mut inputs = Vec::with_capacity(2);
         if state == LinkState::Up {
-            unit.note_recovery();
+            if unit.note_recovery() {
+                self.context.board.set_device_fault(unit.code(), None);
+            }
+        } else if let Some(fault) = unit.take_trouble() {
+            let board = &self.context.board;
+            board.set_device_fault(unit.code(), Some(fault));
         }
         if unit.set_state(state) {
             inputs.push(Input::Link {
@@ -129,6 +172,11 @@ impl Line {
                 samples: cycle.samples,
                 retained: false,
             }));
+        }
+        if self.endpoint.take_renewed() {
+            tracing::warn!(link = %self.context.link, "every unit is out of reach behind the gateway: connecting anew");
+            let now = Instant::now();
+            self.units.iter_mut().for_each(|unit| unit.hasten(now));
         }
         if !inputs.is_empty() {
             self.context.engine.inputs(inputs).await?;

@@ -165,13 +165,18 @@ fn unit<'c>(
         return;
     };
     // 255 addresses a device that has a network socket of its own.
-    let direct = matches!(link, LinkConfig::ModbusTcp(_)) && unit == 255;
-    if !(1..=247).contains(&unit) && !direct {
-        at.error(
-            "unit",
-            format!("unit {unit} can't be addressed"),
-            "write 1 to 247",
-        );
+    let (direct, zero) = match link {
+        LinkConfig::ModbusTcp(link) => (unit == 255, unit == 0 && link.ask_unit_0),
+        LinkConfig::ModbusRtuOverTcp(_) | LinkConfig::Mqtt(_) => (false, false),
+    };
+    if !(1..=247).contains(&unit) && !direct && !zero {
+        let remedy = match (link, unit) {
+            (LinkConfig::ModbusTcp(_), 0) => {
+                "write 1 to 247; a device that must be asked as unit 0 needs ask_unit_0 = true on its link"
+            }
+            _ => "write 1 to 247",
+        };
+        at.error("unit", format!("unit {unit} can't be addressed"), remedy);
     }
     if let Some(other) = taken.units.insert((&asset.link, unit), &asset.code) {
         let what = format!(

@@ -17,6 +17,8 @@ use zhiban_core::Duration;
 /// What a broker's keep-alive may be; many brokers refuse a longer one.
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
 const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(600);
+/// Two reads of one length would be further apart than any poll period.
+const LONGEST_REPEAT_WINDOW: Duration = Duration::from_secs(10);
 
 pub(super) fn http(config: &Config, at: &mut Place<'_, '_>) {
     at.within("http", |at| {
@@ -105,11 +107,13 @@ pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
                     host(&one.host, one.port, at);
                     span_above_zero("timeout", one.timeout, at);
                     span_above_zero("connect_timeout", one.connect_timeout, at);
+                    repeats(one.repeat_window, one.accept_any_transaction, at);
                 }),
                 LinkConfig::ModbusRtuOverTcp(one) => at.within("modbus_rtu_over_tcp", |at| {
                     host(&one.host, one.port, at);
                     span_above_zero("timeout", one.timeout, at);
                     span_above_zero("connect_timeout", one.connect_timeout, at);
+                    repeats(Some(one.repeat_window), true, at);
                 }),
                 LinkConfig::Mqtt(one) => at.within("mqtt", |at| mqtt(one, at)),
             });
@@ -125,6 +129,26 @@ pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
             }
         }
     });
+}
+
+/// How long a line may repeat an answer; without it answers that carry no number are mixed up.
+fn repeats(window: Option<Duration>, unnumbered: bool, at: &mut Place<'_, '_>) {
+    let Some(window) = window else {
+        return;
+    };
+    if window > LONGEST_REPEAT_WINDOW {
+        let what = "repeat_window is so long that hardly anything could be read";
+        at.error("repeat_window", what, "write at most \"10s\"");
+    }
+    if window == Duration::ZERO && unnumbered {
+        let what = "without repeat_window an answer that the line repeats becomes the value of other registers";
+        at.add(
+            Severity::Warning,
+            "repeat_window",
+            what,
+            "write \"250ms\", or take it out",
+        );
+    }
 }
 
 fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {

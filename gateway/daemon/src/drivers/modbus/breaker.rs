@@ -1,5 +1,6 @@
 //! How often something that does not answer is asked again: after two failures in a row only at
-//! 1, 2, 4 … 64 seconds. It must never make the others on the line wait for long.
+//! 1, 2, 4 … 64 seconds, and what guards life at least each 5 seconds. It must never make the others
+//! on the line wait for long.
 
 use crate::drivers::backoff::fraction;
 use std::time::Duration;
@@ -7,6 +8,10 @@ use tokio::time::Instant;
 
 const OPEN_AFTER: u32 = 2;
 const LONGEST: Duration = Duration::from_secs(64);
+/// What guards life is asked again so often; with the jitter at least each 5 s.
+pub(super) const LIFE_SAFETY: Duration = Duration::from_secs(4);
+/// Of the probes at such an interval, each so many'th may take the full time.
+const FULL: u32 = 16;
 /// The limit of a probe while nothing is known of the device's speed.
 const UNKNOWN: Duration = Duration::from_millis(300);
 const SHORTEST_LIMIT: Duration = Duration::from_millis(50);
@@ -23,8 +28,10 @@ pub(super) enum Permit {
 }
 
 /// The failures of one unit or one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Breaker {
+    /// The longest interval.
+    longest: Duration,
     failures: u32,
     next: Option<Instant>,
     /// The usual time of an answer, moving slowly.
@@ -32,6 +39,26 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
+    /// Without failures yet; what `life_safety` says is asked more often while it is silent.
+    pub(super) fn new(life_safety: bool) -> Self {
+        Self {
+            longest: if life_safety { LIFE_SAFETY } else { LONGEST },
+            failures: 0,
+            next: None,
+            usual: None,
+        }
+    }
+
+    /// When it may be asked again, while it counts as silent.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// It may be asked at once: the way to it is another than the one it was silent on.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        self.next = self.next.map(|next| next.min(now));
+    }
+
     /// Whether to ask now.
     pub(super) fn permit(&self, now: Instant) -> Permit {
         match self.next {
@@ -68,19 +95,23 @@ impl Breaker {
         }
     }
 
-    /// How long a probe may take: a few times what is usual, and the full time at the longest
-    /// interval, so that a device that became slow is found again.
-    pub(super) fn probe_limit(&self, full: Duration) -> Duration {
-        if self.interval() >= LONGEST {
+    /// How long a probe may take: a few times what is usual and not more than `most`; now and then
+    /// the full time, so that a device that became slow is found again.
+    pub(super) fn probe_limit(&self, full: Duration, most: Duration) -> Duration {
+        let in_full = match self.longest < LONGEST {
+            true => self.failures > OPEN_AFTER && self.failures.is_multiple_of(FULL),
+            false => self.interval() >= LONGEST,
+        };
+        if in_full {
             return full;
         }
         let few = self.usual.map_or(UNKNOWN, |usual| usual * 4);
-        few.max(SHORTEST_LIMIT).min(full)
+        few.min(most).max(SHORTEST_LIMIT).min(full)
     }
 
     fn interval(&self) -> Duration {
         let doublings = self.failures.saturating_sub(OPEN_AFTER).min(6);
-        Duration::from_secs(1 << doublings).min(LONGEST)
+        Duration::from_secs(1 << doublings).min(self.longest)
     }
 }
 
@@ -90,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_silent_unit_is_probed_ever_less_often_and_at_last_with_the_full_time() {
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(false);
         let full = Duration::from_millis(500);
         breaker.succeeded(Duration::from_millis(20));
         let mut now = Instant::now();
@@ -104,7 +135,10 @@ mod tests {
             now += interval.mul_f64(1.21);
             assert_eq!(breaker.permit(now), Permit::Probe);
             let limit = Duration::from_millis(if seconds == 64 { 500 } else { 80 });
-            assert_eq!(breaker.probe_limit(full).as_millis(), limit.as_millis());
+            assert_eq!(
+                breaker.probe_limit(full, full).as_millis(),
+                limit.as_millis()
+            );
         }
         breaker.succeeded(Duration::from_millis(20));
         assert_eq!(breaker.permit(now), Permit::Yes);
@@ -112,11 +146,27 @@ mod tests {
 
     #[test]
     fn a_probe_never_takes_longer_than_an_exchange_may() {
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(false);
         let full = Duration::from_millis(100);
-        assert_eq!(breaker.probe_limit(full), full);
-        assert_eq!(breaker.probe_limit(full * 10), UNKNOWN);
+        assert_eq!(breaker.probe_limit(full, full), full);
+        assert_eq!(breaker.probe_limit(full * 10, full * 10), UNKNOWN);
         breaker.succeeded(Duration::from_micros(200));
-        assert_eq!(breaker.probe_limit(full), SHORTEST_LIMIT);
+        assert_eq!(breaker.probe_limit(full, full), SHORTEST_LIMIT);
+    }
+    #[test]
+    fn what_guards_life_is_probed_each_five_seconds_and_at_times_with_the_full_time() {
+        let mut breaker = Breaker::new(true);
+        let (full, most) = (Duration::from_secs(2), Duration::from_millis(90));
+        let mut now = Instant::now();
+        let mut long = 0;
+        for _ in 0..64 {
+            breaker.failed(now);
+            now += Duration::from_secs(5);
+            assert_ne!(breaker.permit(now), Permit::Wait);
+            let limit = breaker.probe_limit(full, most);
+            assert!(limit == full || limit <= most, "{limit:?}");
+            long += u32::from(limit == full);
+        }
+        assert_eq!(long, 4);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::fault::Fault;
 use super::wire::{Exchange, Watch, Wire};
-use crate::drivers::{Framing, ModbusLink};
+use crate::drivers::{Framing, Leniency, ModbusLink};
 use std::io;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_modbus::client::{Client, Context};
 use tokio_modbus::slave::{Slave, SlaveContext};
-use tokio_modbus::{Error, ExceptionCode, ProtocolError, Request, Response};
+use tokio_modbus::{Error, ExceptionCode, ExceptionResponse, ProtocolError, Request, Response};
 use zhiban_core::profile::Table;
+use zhiban_core::profile::plan::Shape;
 
 /// How long a serial server must be silent before the first request: a new connection can still
 /// be handed the answer to a request of the one before.
@@ -33,25 +34,10 @@ pub(super) struct Ask {
     pub(super) count: u16,
 }
 
-/// What an answer looks like from outside: all that tells two answers of a unit apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
-    table: Table,
-    bytes: usize,
-}
-
 impl Ask {
     /// What its answer looks like.
     pub(super) fn shape(self) -> Shape {
-        let count = usize::from(self.count);
-        let bytes = match self.table {
-            Table::Coil | Table::Discrete => count.div_ceil(8),
-            Table::Holding | Table::Input => count * 2,
-        };
-        Shape {
-            table: self.table,
-            bytes,
-        }
+        Shape::of(self.table, self.count)
     }
 
     fn request(self) -> Request<'static> {
@@ -90,11 +76,22 @@ impl Ask {
     }
 }
 
+/// The function that reads a table.
+pub(super) fn function(table: Table) -> u8 {
+    match table {
+        Table::Coil => 1,
+        Table::Discrete => 2,
+        Table::Holding => 3,
+        Table::Input => 4,
+    }
+}
+
 /// A live connection.
 pub(super) struct Connection {
     client: Context,
     watch: Watch,
     framing: Framing,
+    leniency: Leniency,
     /// Whether anything good ever came over it.
     pub(super) fruitful: bool,
 }
@@ -108,7 +105,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         // The unit is set for each request.
         let unit = Slave(0);
-        if link.framing == Framing::RtuOverTcp {
+        if !link.answers_are_numbered() {
             drain(&mut stream, QUIET.max(link.gap.to_std())).await?;
         }
         let (wire, watch) = Wire::new(stream);
@@ -120,6 +117,7 @@ impl Connection {
             client,
             watch,
             framing: link.framing,
+            leniency: link.leniency,
             fruitful: false,
         })
     }
@@ -137,7 +135,22 @@ impl Connection {
             return Err(Fault::Timeout);
         };
         let seen = self.watch.seen();
-        let answer = result.map_err(|error| self.what_went_wrong(&error, seen, unit))?;
+        let answer = match result {
+            Err(Error::Protocol(ProtocolError::HeaderMismatch { result, .. }))
+                if self.is_excused(unit) =>
+            {
+                let refused = |refusal: ExceptionResponse| {
+                    let fits = refusal.function.value() == function(ask.table);
+                    fits.then_some(refusal.exception)
+                        .ok_or(Fault::WrongFunction)
+                };
+                match result {
+                    Ok(response) => Ok(response),
+                    Err(refusal) => Err(refused(refusal)?),
+                }
+            }
+            result => result.map_err(|error| self.what_went_wrong(&error, seen, unit))?,
+        };
         match answer {
             Err(code) => {
                 self.exact(2, seen)?;
@@ -145,7 +158,7 @@ impl Connection {
             }
             Ok(response) => {
                 let values = ask.values(response)?;
-                self.exact(2 + ask.shape().bytes, seen)?;
+                self.exact(2 + usize::from(ask.shape().bytes), seen)?;
                 Ok(values)
             }
         }
@@ -154,6 +167,33 @@ impl Connection {
     /// How many bytes the last exchange sent.
     pub(super) fn sent(&self) -> usize {
         self.watch.seen().sent
+    }
+
+    /// The first bytes of the last answer, or of what lay there before it was asked for.
+    pub(super) fn answer(&self) -> Vec<u8> {
+        self.watch.answer()
+    }
+
+    /// Unit, function and the byte after them of the last answer.
+    pub(super) fn look(&self) -> Option<[u8; 3]> {
+        self.watch.three(match self.framing {
+            Framing::Tcp => 6,
+            Framing::RtuOverTcp => 0,
+        })
+    }
+
+    /// Whether the site said that what differs in the header of the answer is of no account here:
+    /// the transaction, or unit 0 in the place of the unit asked.
+    fn is_excused(&self, unit: u8) -> bool {
+        let answer = self.watch.answer();
+        let (Framing::Tcp, [first, second, _, _, _, _, answered, ..]) =
+            (self.framing, answer.as_slice())
+        else {
+            return false;
+        };
+        let same = [*first, *second] == self.watch.request();
+        (same || self.leniency.any_transaction)
+            && (*answered == unit || *answered == 0 && self.leniency.unit_0)
     }
 
     /// The stream carried one answer of so many bytes after the unit, and nothing else.
@@ -176,9 +216,9 @@ impl Connection {
             Error::Transport(_) => Fault::Garbage,
             Error::Protocol(ProtocolError::FunctionCodeMismatch { .. }) => Fault::WrongFunction,
             Error::Protocol(ProtocolError::HeaderMismatch { .. }) => {
-                let [.., answered, _] = seen.head;
+                let answered = self.look().map(|[answered, ..]| answered);
                 match self.framing {
-                    Framing::Tcp if answered == unit => Fault::WrongTransaction,
+                    Framing::Tcp if answered == Some(unit) => Fault::WrongTransaction,
                     Framing::Tcp | Framing::RtuOverTcp => Fault::WrongUnit,
                 }
             }
@@ -231,6 +271,8 @@ mod tests {
             timeout: zhiban_core::Duration::from_secs(5),
             connect_timeout: zhiban_core::Duration::from_secs(5),
             gap: zhiban_core::Duration::ZERO,
+            repeat_window: zhiban_core::Duration::ZERO,
+            leniency: Leniency::default(),
         };
         let peer = async {
             let (mut stream, _) = listener.accept().await.unwrap();

@@ -56,6 +56,22 @@ impl Fault {
         }
     }
 
+    /// The number of the exception, when it is one.
+    pub(crate) fn exception(self) -> Option<u8> {
+        match self {
+            Self::Refused(code) | Self::Unreachable(code) => Some(code),
+            Self::NoConnection
+            | Self::Closed
+            | Self::Timeout
+            | Self::ShortAnswer
+            | Self::LongAnswer
+            | Self::WrongUnit
+            | Self::WrongTransaction
+            | Self::WrongFunction
+            | Self::Garbage => None,
+        }
+    }
+
     /// Whether the stream is still in step, so that the connection may be used on.
     pub(crate) fn keeps_connection(self) -> bool {
         matches!(self, Self::Refused(_) | Self::Unreachable(_))

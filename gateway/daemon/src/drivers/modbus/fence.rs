@@ -5,10 +5,11 @@
 //! request whose answer has another shape than all that are still owed, nothing is owed any more.
 //! Until then nothing that comes from it is a value.
 
-use super::connection::{Ask, Shape};
+use super::connection::Ask;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
+use zhiban_core::profile::plan::Shape;
 
 /// What to do about a unit before its next read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) enum Step {
     Fence(Ask),
     /// Every shape is owed: leave the unit alone for a while.
     Wait,
+    /// A repetition of an earlier answer could be taken for that of a fence until then.
+    Later(Instant),
 }
 
 /// An answer that did not come.
@@ -44,9 +47,16 @@ impl Fence {
         owed.push(Debt { shape, at, silent });
     }
 
-    /// An answer of a shape that was not owed came: all before it is settled.
-    pub(super) fn passed(&mut self, unit: u8) {
-        self.owed.remove(&unit);
+    /// An answer of a shape that was not owed came: all before it is settled. Gives what was owed,
+    /// for it may have come unseen up to now.
+    pub(super) fn passed(&mut self, unit: u8) -> Vec<Shape> {
+        let owed = self.owed.remove(&unit).unwrap_or_default();
+        owed.into_iter().map(|debt| debt.shape).collect()
+    }
+
+    /// Whether a unit owes anything.
+    pub(super) fn owes_any(&self, unit: u8) -> bool {
+        self.owed.contains_key(&unit)
     }
 
     /// Whether the answer of another, silent unit may still come: one younger than `span`. Units
@@ -104,7 +114,7 @@ mod tests {
         assert_eq!(fence.step(7, &choices, now, SPAN), Step::Fence(ask(1)));
         fence.owes(7, ask(1).shape(), now, true);
         assert_eq!(fence.step(7, &choices, now, SPAN), Step::Fence(ask(2)));
-        fence.passed(7);
+        assert_eq!(fence.passed(7), [ask(10).shape(), ask(1).shape()]);
         assert_eq!(fence.step(7, &choices, now, SPAN), Step::Read);
     }
 

@@ -6,55 +6,27 @@ use super::connection::Ask;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::fence::Step;
-use crate::drivers::Device;
+use super::memory::Memory;
+use super::parts::{Parts, Read};
+use crate::drivers::{Device, ModbusLink};
+use chrono::Utc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use zhiban_core::profile::decode::{Decoder, Reading};
-use zhiban_core::profile::plan::{ReadRequest, RowAt};
+use zhiban_core::profile::plan::{RowAt, told_apart};
 use zhiban_core::profile::{PointRow, PollClass, PollPeriods, Table};
-use zhiban_core::{AssetId, LinkState, PointId, Quality, QualityReason, Sample};
+use zhiban_core::{AssetId, LinkState, PointId, Quality, QualityReason, Sample, Timestamp};
+use zhiban_dashboard::ports::DeviceFault;
 
 /// The most small requests kept as a choice of fences.
 const MOST_CHOICES: usize = 8;
-/// A request that was parted is tried whole again after the first figure, doubled up to the second.
-const PARTED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// After so many reads were parted in one cycle the other units come first.
+const MOST_PARTED: usize = 4;
 
-/// One request of the plan, which may be asked in parts.
-struct Whole {
-    request: ReadRequest,
-    /// Since it was parted: when it may be tried whole again.
-    again: Option<Instant>,
-    pause: Duration,
-}
-
-/// One request as it is asked, and how it fares.
-struct Read {
-    request: ReadRequest,
-    /// The request of the plan that it is a part of, by its place.
-    whole: usize,
-    breaker: Breaker,
-    /// Whether it was answered when it was last asked.
-    answered: bool,
-}
-
-impl Read {
-    fn new(request: ReadRequest, whole: usize) -> Self {
-        Self {
-            request,
-            whole,
-            breaker: Breaker::default(),
-            answered: false,
-        }
-    }
-
-    fn ask(&self) -> Ask {
-        Ask {
-            table: self.request.table,
-            address: self.request.address,
-            count: self.request.count,
-        }
-    }
-}
+/// A probe that another unit's late answer disturbed, or that could not be sent, is not made again
+/// sooner than this.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// What one cycle of a unit brought.
 #[derive(Debug, Default)]
@@ -65,6 +37,8 @@ pub(super) struct Cycle {
     answered: usize,
     /// How many were not.
     failed: usize,
+    /// How many reads were parted.
+    parted: usize,
     /// There was no connection to ask over.
     pub(super) cut_off: bool,
 }
@@ -74,22 +48,28 @@ pub(super) struct Unit {
     device: Device,
     /// One for each row of the profile.
     decoders: Vec<Decoder>,
-    plan: Vec<Whole>,
-    reads: Vec<Read>,
+    parts: Parts,
     choices: Vec<Ask>,
     breaker: Breaker,
-    /// The read to begin with: after silence the next one, so that one bad block starves no other.
-    first: usize,
+    /// When what waits may be asked, should that be before its next slot.
+    later: Option<Instant>,
     state: LinkState,
     fault: Option<&'static str>,
+    /// The last failed read, until somebody takes it.
+    trouble: Option<DeviceFault>,
     requests: metrics::Counter,
-    link: String,
+    overruns: metrics::Counter,
+    name: String,
 }
 
 impl Unit {
     /// A unit as its device's profile says; without requests when the profile has no registers.
-    pub(super) fn new(device: Device, link: &str) -> Self {
-        let plan = device.profile.plan();
+    pub(super) fn new(device: Device, link: &ModbusLink, name: &str, memory: Arc<Memory>) -> Self {
+        let mut plan = device.profile.plan();
+        if !link.repeat_window.to_std().is_zero() {
+            let settings = device.profile.modbus.as_ref();
+            plan = told_apart(&plan, settings.map_or(125, |one| one.max_registers));
+        }
         let mut choices: Vec<Ask> = Vec::new();
         for request in &plan {
             for row in &request.rows {
@@ -105,33 +85,22 @@ impl Unit {
         }
         choices.sort_by_key(|ask| ask.count);
         choices.truncate(MOST_CHOICES);
-        let labels = [("link", link.to_owned()), ("unit", device.unit.to_string())];
+        let rows = device.profile.points.iter();
+        let decoders = rows.map(PointRow::decoder).collect();
+        let owner = format!("{} {}", device.code, device.profile.id);
+        let labels = [("link", name.to_owned()), ("unit", device.unit.to_string())];
         Self {
-            decoders: device
-                .profile
-                .points
-                .iter()
-                .map(PointRow::decoder)
-                .collect(),
-            reads: (0..)
-                .zip(&plan)
-                .map(|(n, one)| Read::new(one.clone(), n))
-                .collect(),
-            plan: plan
-                .into_iter()
-                .map(|request| Whole {
-                    request,
-                    again: None,
-                    pause: PARTED.0,
-                })
-                .collect(),
+            decoders,
+            parts: Parts::new(plan, &owner, device.life_safety, memory),
             choices,
-            breaker: Breaker::default(),
-            first: 0,
+            breaker: Breaker::new(device.life_safety),
+            later: None,
             state: LinkState::Unknown,
             fault: None,
+            trouble: None,
             requests: metrics::counter!("zhiban_modbus_requests_total", &labels),
-            link: link.to_owned(),
+            overruns: metrics::counter!("zhiban_modbus_overruns_total", "link" => name.to_owned()),
+            name: name.to_owned(),
             device,
         }
     }
@@ -139,6 +108,41 @@ impl Unit {
     /// The asset.
     pub(super) fn asset(&self) -> AssetId {
         self.device.asset
+    }
+
+    /// The asset's code.
+    pub(super) fn code(&self) -> &str {
+        &self.device.code
+    }
+
+    /// The last failed read since this was last asked.
+    pub(super) fn take_trouble(&mut self) -> Option<DeviceFault> {
+        self.trouble.take()
+    }
+
+    /// There was no connection to ask over.
+    pub(super) fn unconnected(
+        &mut self,
+        endpoint: &Endpoint,
+        error: &std::io::Error,
+    ) -> DeviceFault {
+        let is_refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+        let kind = if is_refused {
+            "connection_refused"
+        } else {
+            "no_connection"
+        };
+        self.fault = Some(kind);
+        DeviceFault {
+            kind,
+            exception: None,
+            endpoint: endpoint.name(),
+            unit: Some(self.device.unit),
+            asked: String::new(),
+            answer: String::new(),
+            detail: error.to_string(),
+            at: Timestamp::from(Utc::now()),
+        }
     }
 
     /// Its poll classes that have something to read, with their periods.
@@ -151,11 +155,28 @@ impl Unit {
             (PollClass::Normal, periods.normal),
             (PollClass::Slow, periods.slow),
         ];
-        let used = |class: &PollClass| self.reads.iter().any(|read| read.request.poll == *class);
+        let reads = self.parts.reads();
+        let used = |class: &PollClass| reads.iter().any(|read| read.request.poll == *class);
         all.into_iter()
             .filter(|(class, _)| used(class))
             .map(|(class, period)| (class, period.to_std()))
             .collect()
+    }
+
+    /// When what waits may be asked, should that be before its next slot.
+    pub(super) fn later(&self) -> Option<Instant> {
+        self.later
+    }
+
+    /// Whether it guards life and does not answer.
+    pub(super) fn is_missed(&self) -> bool {
+        self.device.life_safety && self.breaker.is_open()
+    }
+
+    /// It may be asked at once, though it was silent.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        self.breaker.hasten(now);
+        self.later = self.breaker.next();
     }
 
     /// Takes over a state of the link; says whether it is news.
@@ -167,7 +188,8 @@ impl Unit {
 
     /// How the unit stands after a cycle.
     pub(super) fn judge(&self, cycle: &Cycle) -> LinkState {
-        let hurt = cycle.failed > 0 || self.reads.iter().any(|read| read.breaker.is_open());
+        let mut reads = self.parts.reads().iter();
+        let hurt = cycle.failed > 0 || reads.any(|read| read.breaker.is_open());
         match (self.breaker.is_open(), cycle.answered, hurt) {
             (true, _, _) => LinkState::Down,
             (false, 0, true) if self.state == LinkState::Up => LinkState::Degraded,
@@ -177,38 +199,84 @@ impl Unit {
         }
     }
 
-    /// Reads what is due.
-    pub(super) async fn cycle(&mut self, endpoint: &mut Endpoint, classes: &[PollClass]) -> Cycle {
+    /// Reads what is due, and what waits of the slots before; a probe takes at most `probe`.
+    pub(super) async fn cycle(
+        &mut self,
+        endpoint: &mut Endpoint,
+        classes: &[PollClass],
+        probe: Duration,
+    ) -> Cycle {
         let mut cycle = Cycle::default();
-        match self.breaker.permit(Instant::now()) {
-            Permit::Wait => return cycle,
+        self.later = None;
+        let now = Instant::now();
+        match self.breaker.permit(now) {
+            Permit::Wait => {
+                self.later = self.breaker.next();
+                return cycle;
+            }
             Permit::Probe => {
-                let limit = self.breaker.probe_limit(endpoint.limit());
+                let limit = self.breaker.probe_limit(endpoint.limit(), probe);
                 if !self.pass_fence(endpoint, limit, &mut cycle).await {
+                    let soonest = Instant::now() + AGAIN;
+                    let next = self.later.or(self.breaker.next());
+                    self.later = next.map(|next| next.max(soonest));
                     return cycle;
                 }
+                self.parts.restart(now);
             }
-            Permit::Yes => {}
+            Permit::Yes => self.overruns.increment(self.parts.make_due(classes, now)),
         }
-        self.mend(Instant::now());
-        let count = self.reads.len();
-        let order = (0..count).map(|place| (self.first + place) % count);
-        for index in order.collect::<Vec<_>>() {
-            let wanted = self.reads.get(index).is_some_and(|read| {
-                classes.contains(&read.request.poll)
-                    && read.breaker.permit(Instant::now()) != Permit::Wait
-            });
-            if !wanted {
-                continue;
-            }
+        while self.parts.reads().iter().any(|read| read.due.is_some()) {
             let limit = endpoint.limit();
-            if !self.pass_fence(endpoint, limit, &mut cycle).await
-                || !self.read(index, endpoint, &mut cycle).await
-            {
+            if !self.pass_fence(endpoint, limit, &mut cycle).await {
+                break;
+            }
+            let Some(index) = self.next(endpoint) else {
+                break;
+            };
+            if !self.read(index, endpoint, &mut cycle).await {
+                break;
+            }
+            if cycle.parted >= MOST_PARTED {
+                self.later = Some(Instant::now());
                 break;
             }
         }
+        if cycle.failed == 0 {
+            self.try_whole(endpoint, &mut cycle).await;
+        }
+        self.parts.keep();
+        if self.breaker.is_open() {
+            self.parts.forget_due();
+            self.later = self.breaker.next();
+        }
         cycle
+    }
+
+    /// The read that waits longest of those that may be asked now.
+    fn next(&mut self, endpoint: &Endpoint) -> Option<usize> {
+        let now = Instant::now();
+        let mut found: Option<(Instant, usize)> = None;
+        for index in 0..self.parts.reads().len() {
+            let Some(read) = self.parts.get(index) else {
+                continue;
+            };
+            let Some(due) = read.due else {
+                continue;
+            };
+            if read.breaker.permit(now) == Permit::Wait {
+                read.due = None;
+                continue;
+            }
+            match endpoint.free_at(self.device.unit, read.ask()) {
+                Some(at) if at > now => {
+                    self.later = Some(self.later.map_or(at, |later| later.min(at)));
+                }
+                _ if found.is_none_or(|(known, _)| due < known) => found = Some((due, index)),
+                _ => {}
+            }
+        }
+        found.map(|(_, index)| index)
     }
 
     /// Makes sure that no old answer can be taken for a new one; `false` ends the cycle.
@@ -221,19 +289,29 @@ impl Unit {
         let unit = self.device.unit;
         let ask = match endpoint.step(unit, &self.choices) {
             Step::Wait => return false,
+            Step::Later(at) => {
+                self.later = Some(at);
+                return false;
+            }
             Step::Fence(ask) => ask,
-            Step::Read => match self.choices.first() {
-                Some(ask) if self.breaker.is_open() => *ask,
-                Some(_) | None => return true,
-            },
+            Step::Read if self.breaker.is_open() => {
+                let wait = |ask: &&Ask| endpoint.free_at(unit, **ask);
+                match self.choices.iter().min_by_key(wait) {
+                    Some(ask) => *ask,
+                    None => return true,
+                }
+            }
+            Step::Read => return true,
         };
         self.requests.increment(1);
         let asked = Instant::now();
-        match endpoint.exchange(unit, ask, limit).await {
+        let answer = endpoint.exchange(unit, ask, limit).await;
+        self.doubt(endpoint, cycle);
+        match answer {
             Ok(_) => {
                 endpoint.settled(unit);
                 if self.breaker.is_open() {
-                    self.reads.iter_mut().for_each(|read| read.breaker.close());
+                    self.parts.restart(asked);
                 }
                 self.breaker.succeeded(asked.elapsed());
                 true
@@ -246,46 +324,82 @@ impl Unit {
                 } else if !self.is_innocent(fault, endpoint) {
                     self.breaker.failed(Instant::now());
                 }
-                self.note(fault, cycle);
+                self.note(fault, ask, endpoint, cycle);
                 false
             }
         }
     }
 
-    /// One read of the plan; `false` ends the cycle.
+    /// After something that nobody can explain, what was read before it is no value: it may have
+    /// been an old answer, and this the right one.
+    fn doubt(&self, endpoint: &mut Endpoint, cycle: &mut Cycle) {
+        if endpoint.take_surplus() {
+            cycle.samples.retain(|sample| sample.value.is_none());
+        }
+    }
+
+    /// Asks in one piece for what was parted, once that may be answered again: a request for each
+    /// row keeps the line busy for ever. The pieces were read before, and stay when this fails.
+    async fn try_whole(&mut self, endpoint: &mut Endpoint, cycle: &mut Cycle) {
+        let now = Instant::now();
+        let unit = self.device.unit;
+        let Some((place, ask)) = self.parts.trial(now) else {
+            return;
+        };
+        let is_free = endpoint.free_at(unit, ask).is_none_or(|at| at <= now);
+        if !is_free || endpoint.step(unit, &self.choices) != Step::Read {
+            return;
+        }
+        self.requests.increment(1);
+        let answer = endpoint.exchange(unit, ask, endpoint.limit()).await;
+        self.doubt(endpoint, cycle);
+        match answer {
+            Ok(values) => {
+                let rows = self.parts.join(place).map(|whole| whole.rows.clone());
+                self.decode(&rows.unwrap_or_default(), ask.table, &values, cycle);
+                cycle.answered += 1;
+            }
+            Err(_) => self.parts.stay_parted(place, now),
+        }
+    }
+
+    /// One read; `false` ends the cycle.
     async fn read(&mut self, index: usize, endpoint: &mut Endpoint, cycle: &mut Cycle) -> bool {
-        let Some(read) = self.reads.get_mut(index) else {
+        let Some(ask) = self.parts.reads().get(index).map(Read::ask) else {
             return true;
         };
         self.requests.increment(1);
         let asked = Instant::now();
         let answer = endpoint
-            .exchange(self.device.unit, read.ask(), endpoint.limit())
+            .exchange(self.device.unit, ask, endpoint.limit())
             .await;
+        self.doubt(endpoint, cycle);
+        let Some(read) = self.parts.get(index) else {
+            return true;
+        };
         match answer {
             Ok(values) => {
                 read.breaker.close();
-                read.answered = true;
+                (read.answered, read.due) = (true, None);
                 self.breaker.succeeded(asked.elapsed());
                 cycle.answered += 1;
-                self.decode(index, &values, &mut cycle.samples);
+                let rows = self.parts.reads().get(index).map(|read| &read.request.rows);
+                let rows = rows.map_or(&[][..], Vec::as_slice);
+                self.decode(rows, ask.table, &values, cycle);
                 true
             }
             Err(fault) => {
-                self.note(fault, cycle);
+                self.note(fault, ask, endpoint, cycle);
                 self.failed(index, fault, endpoint, cycle)
             }
         }
     }
 
-    fn decode(&self, index: usize, values: &[u16], samples: &mut Vec<Sample>) {
-        let Some(read) = self.reads.get(index) else {
-            return;
-        };
-        for at in &read.request.rows {
+    fn decode(&self, rows: &[RowAt], table: Table, values: &[u16], cycle: &mut Cycle) {
+        for at in rows {
             let start = usize::from(at.offset);
             let own = values.get(start..start + usize::from(at.words));
-            let reading = match (self.decoders.get(at.row), own, read.request.table) {
+            let reading = match (self.decoders.get(at.row), own, table) {
                 (Some(decoder), Some(registers), Table::Holding | Table::Input) => {
                     decoder.registers(registers)
                 }
@@ -294,7 +408,7 @@ impl Unit {
                 }
                 _ => Reading::bad(QualityReason::BadAnswer),
             };
-            samples.push(Sample {
+            cycle.samples.push(Sample {
                 point: self.point(at.row),
                 value: reading.value,
                 quality: reading.quality,
@@ -318,29 +432,34 @@ impl Unit {
         if self.is_innocent(fault, endpoint) {
             return false;
         }
-        let Some(read) = self.reads.get_mut(index) else {
-            return true;
-        };
-        read.breaker.failed(Instant::now());
-        read.answered = false;
+        let now = Instant::now();
         if let Fault::Refused(code) = fault {
             self.breaker.close();
-            if !matches!(code, 2 | 3) || !self.split(index) {
-                let quality = Quality::Bad(QualityReason::Refused);
-                self.spoil(index, quality, &mut cycle.samples);
+            if matches!(code, 2 | 3) && self.parts.part(index, now) {
+                cycle.parted += 1;
+                return true;
             }
+        }
+        let Some(read) = self.parts.get(index) else {
+            return true;
+        };
+        read.breaker.failed(now);
+        (read.answered, read.due) = (false, None);
+        let is_silent = read.breaker.is_open();
+        if matches!(fault, Fault::Refused(_)) {
+            let quality = Quality::Bad(QualityReason::Refused);
+            self.spoil(index, quality, &mut cycle.samples);
             return true;
         }
         if fault.is_bad_answer() {
             let quality = Quality::Bad(QualityReason::BadAnswer);
             self.spoil(index, quality, &mut cycle.samples);
-        } else if read.breaker.is_open() {
+        } else if is_silent {
             // Others of its unit may answer and keep the asset fresh: these points are not.
             let quality = Quality::Stale(QualityReason::Timeout);
             self.spoil(index, quality, &mut cycle.samples);
         }
-        self.breaker.failed(Instant::now());
-        self.first = index + 1;
+        self.breaker.failed(now);
         // After nonsense the next read may do; after silence the line has waited enough.
         fault.is_bad_answer()
     }
@@ -354,7 +473,7 @@ impl Unit {
 
     /// The points of a read, without a value.
     fn spoil(&self, index: usize, quality: Quality, samples: &mut Vec<Sample>) {
-        let rows = self.reads.get(index).map(|read| &read.request.rows);
+        let rows = self.parts.reads().get(index).map(|read| &read.request.rows);
         samples.extend(rows.into_iter().flatten().map(|row| Sample {
             point: self.point(row.row),
             value: None,
@@ -362,135 +481,56 @@ impl Unit {
         }));
     }
 
-    /// One refused register must not lose its neighbours: halves the read.
-    fn split(&mut self, index: usize) -> bool {
-        let Some(read) = self.reads.get(index) else {
-            return false;
-        };
-        let place = read.whole;
-        let Some(halves) = halves(&read.request) else {
-            return false;
-        };
-        let halves = halves.map(|half| Read::new(half, place));
-        self.reads.splice(index..=index, halves);
-        if let Some(whole) = self.plan.get_mut(place).filter(|one| one.again.is_none()) {
-            whole.again = Some(Instant::now() + whole.pause);
-            whole.pause = (whole.pause * 2).min(PARTED.1);
-        }
-        true
-    }
-
-    /// What was parted is asked in one piece again once all parts are answered: the refusal may
-    /// have passed, and a request for each row keeps the line busy for ever.
-    fn mend(&mut self, now: Instant) {
-        for (place, whole) in self.plan.iter_mut().enumerate() {
-            let due = whole.again.is_some_and(|again| again <= now);
-            let mut parts = self.reads.iter().filter(|read| read.whole == place);
-            if !due || !parts.all(|read| read.answered) {
-                continue;
-            }
-            whole.again = None;
-            let first = self.reads.iter().position(|read| read.whole == place);
-            self.reads.retain(|read| read.whole != place);
-            let first = first.unwrap_or(0).min(self.reads.len());
-            self.reads
-                .insert(first, Read::new(whole.request.clone(), place));
-        }
-    }
-
     /// Counts a fault, and logs it when it is a new one.
-    fn note(&mut self, fault: Fault, cycle: &mut Cycle) {
+    fn note(&mut self, fault: Fault, ask: Ask, endpoint: &Endpoint, cycle: &mut Cycle) {
         cycle.failed += 1;
         cycle.cut_off |= fault == Fault::NoConnection;
         let kind = fault.kind();
+        let answer = hex(endpoint.answer());
+        if fault != Fault::NoConnection {
+            self.trouble = Some(DeviceFault {
+                kind: endpoint.explain(fault),
+                exception: fault.exception(),
+                endpoint: endpoint.name(),
+                unit: Some(self.device.unit),
+                asked: format!("{} {}, {}", ask.table.code(), ask.address, ask.count),
+                answer: answer.clone(),
+                detail: String::new(),
+                at: Timestamp::from(Utc::now()),
+            });
+        }
         let unit = self.device.unit.to_string();
         let labels = [
-            ("link", self.link.clone()),
+            ("link", self.name.clone()),
             ("unit", unit),
             ("kind", kind.to_owned()),
         ];
         metrics::counter!("zhiban_modbus_faults_total", &labels).increment(1);
         if self.fault.replace(kind) != Some(kind) {
             tracing::warn!(
-                link = %self.link, asset.code = %self.device.code, unit = self.device.unit,
-                "a read failed: {fault}"
+                link = %self.name, asset.code = %self.device.code, endpoint = endpoint.name(),
+                unit = self.device.unit, table = ask.table.code(), address = ask.address,
+                count = ask.count, %answer, "a read failed: {fault}"
             );
         }
     }
 
-    /// Logs that all is well again.
-    pub(super) fn note_recovery(&mut self) {
-        if self.fault.take().is_some() {
+    /// Logs that all is well again; says whether it was not.
+    pub(super) fn note_recovery(&mut self) -> bool {
+        self.trouble = None;
+        let was_faulty = self.fault.take().is_some();
+        if was_faulty {
             tracing::info!(
-                link = %self.link, asset.code = %self.device.code, unit = self.device.unit,
+                link = %self.name, asset.code = %self.device.code, unit = self.device.unit,
                 "all reads succeed again"
             );
         }
+        was_faulty
     }
 }
 
-/// Two requests that read the same rows; `None` when the rows cannot be parted.
-fn halves(request: &ReadRequest) -> Option<[ReadRequest; 2]> {
-    let rows = &request.rows;
-    let end = |rows: &[RowAt]| rows.iter().map(|at| at.offset + at.words).max();
-    // Rows stand in the order of their addresses; bits of one register stay together.
-    let parts = |place: &usize| match rows.split_at_checked(*place) {
-        Some((low, [first, ..])) => end(low).is_some_and(|end| end <= first.offset),
-        Some((_, [])) | None => false,
-    };
-    let middle = rows.len() / 2;
-    let place = (middle..rows.len()).chain((1..middle).rev()).find(parts)?;
-    let (low, high) = rows.split_at_checked(place)?;
-    let part = |rows: &[RowAt]| {
-        let start = rows.first()?.offset;
-        Some(ReadRequest {
-            poll: request.poll,
-            table: request.table,
-            address: request.address + start,
-            count: end(rows)? - start,
-            rows: rows
-                .iter()
-                .map(|at| RowAt {
-                    offset: at.offset - start,
-                    ..*at
-                })
-                .collect(),
-        })
-    };
-    Some([part(low)?, part(high)?])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(row: usize, offset: u16, words: u16) -> RowAt {
-        RowAt { row, offset, words }
-    }
-
-    #[test]
-    fn halving_keeps_every_row_where_it_stood_and_parts_no_register() {
-        let request = ReadRequest {
-            poll: PollClass::Fast,
-            table: Table::Holding,
-            address: 100,
-            count: 9,
-            rows: vec![
-                at(0, 0, 2),
-                at(1, 4, 1),
-                at(2, 4, 1),
-                at(3, 4, 1),
-                at(4, 8, 1),
-            ],
-        };
-        let [low, high] = halves(&request).unwrap();
-        assert_eq!((low.address, low.count, low.rows.len()), (100, 5, 4));
-        assert_eq!((high.address, high.count), (108, 1));
-        assert_eq!(high.rows, [at(4, 0, 1)]);
-        let [first, flags] = halves(&low).unwrap();
-        assert_eq!((first.address, first.count), (100, 2));
-        assert_eq!((flags.address, flags.count), (104, 1));
-        assert_eq!(halves(&flags), None);
-        assert_eq!(halves(&first), None);
-    }
+/// Bytes as people write them down.
+fn hex(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    bytes.join(" ")
 }

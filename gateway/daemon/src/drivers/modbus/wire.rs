@@ -1,10 +1,12 @@
 //! The TCP stream below the Modbus codec, watched: how many bytes an answer really had, how it
 //! began, and whether anything lay there before it was asked for. It must never change a byte.
 //!
-//! The codec skips garbage until a checksum fits and ignores what follows an answer; a value is
+//! Whether something lay there is asked of the system itself: what the runtime knows of a socket may be
+//! older than what came since. The codec skips garbage until a checksum fits and ignores what follows an answer; a value is
 //! only trusted when the stream carried exactly the answer and nothing else.
 
-use std::io;
+use socket2::SockRef;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -18,30 +20,61 @@ pub(super) struct Exchange {
     pub(super) sent: usize,
     /// Bytes received.
     pub(super) received: usize,
-    /// The first bytes received.
-    pub(super) head: [u8; 8],
     /// The peer closed the stream, or it failed.
     pub(super) ended: bool,
     /// Bytes came that nobody had asked for yet.
     pub(super) unasked: bool,
 }
 
+/// So many bytes of an answer are kept to be shown.
+const KEPT: usize = 64;
+
+/// An exchange with its bytes.
+#[derive(Debug, Default)]
+struct Record {
+    seen: Exchange,
+    /// The first bytes sent.
+    request: [u8; 2],
+    /// The first bytes received.
+    answer: Vec<u8>,
+}
+
 /// The eyes on a [`Wire`].
 #[derive(Debug, Clone, Default)]
-pub(super) struct Watch(Arc<Mutex<Exchange>>);
+pub(super) struct Watch(Arc<Mutex<Record>>);
 
 impl Watch {
     /// Starts the record of an exchange.
     pub(super) fn begin(&self) {
-        *self.lock() = Exchange::default();
+        let mut record = self.lock();
+        record.seen = Exchange::default();
+        record.request = [0; 2];
+        record.answer.clear();
     }
 
     /// What happened since [`Watch::begin`].
     pub(super) fn seen(&self) -> Exchange {
-        *self.lock()
+        self.lock().seen
     }
 
-    fn lock(&self) -> MutexGuard<'_, Exchange> {
+    /// The first two bytes sent.
+    pub(super) fn request(&self) -> [u8; 2] {
+        self.lock().request
+    }
+
+    /// The first bytes received; not all of a long answer.
+    pub(super) fn answer(&self) -> Vec<u8> {
+        self.lock().answer.clone()
+    }
+
+    /// Three bytes of the answer from a place on; `None` when it has not so many.
+    pub(super) fn three(&self, from: usize) -> Option<[u8; 3]> {
+        let record = self.lock();
+        let found = record.answer.get(from..from + 3)?;
+        found.try_into().ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,13 +99,16 @@ impl Wire {
 
     /// Refuses to send into a stream that is not silent.
     fn must_be_silent(&self) -> io::Result<()> {
-        let mut one = [0];
-        let mut seen = self.watch.lock();
-        match self.stream.try_read(&mut one) {
-            Ok(0) => seen.ended = true,
-            Ok(_) => seen.unasked = true,
+        let mut bytes = [0; KEPT];
+        let mut record = self.watch.lock();
+        match (&*SockRef::from(&self.stream)).read(&mut bytes) {
+            Ok(0) => record.seen.ended = true,
+            Ok(length) => {
+                record.seen.unasked = true;
+                record.answer = bytes.into_iter().take(length).collect();
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(_) => seen.ended = true,
+            Err(_) => record.seen.ended = true,
         }
         Err(io::Error::from(io::ErrorKind::InvalidData))
     }
@@ -87,18 +123,17 @@ impl AsyncRead for Wire {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let fresh = buffer.filled().get(before..).unwrap_or_default();
-        let mut seen = self.watch.lock();
+        let mut record = self.watch.lock();
         match &result {
             Poll::Pending => {}
             Poll::Ready(Ok(())) if !fresh.is_empty() => {
-                let start = seen.received;
-                let places = seen.head.iter_mut().skip(start);
-                places.zip(fresh).for_each(|(place, byte)| *place = *byte);
-                seen.received += fresh.len();
+                record.seen.received += fresh.len();
+                let room = KEPT.saturating_sub(record.answer.len());
+                record.answer.extend(fresh.iter().take(room));
             }
-            Poll::Ready(_) => seen.ended = true,
+            Poll::Ready(_) => record.seen.ended = true,
         }
-        drop(seen);
+        drop(record);
         result
     }
 }
@@ -109,17 +144,22 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.watch.lock().sent == 0 {
+        if self.watch.seen().sent == 0 {
             self.must_be_silent()?;
         }
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
-        let mut seen = self.watch.lock();
+        let mut record = self.watch.lock();
         match &result {
             Poll::Pending => {}
-            Poll::Ready(Ok(length)) => seen.sent += length,
-            Poll::Ready(Err(_)) => seen.ended = true,
+            Poll::Ready(Ok(length)) => {
+                if let (0, [first, second, ..]) = (record.seen.sent, bytes) {
+                    record.request = [*first, *second];
+                }
+                record.seen.sent += length;
+            }
+            Poll::Ready(Err(_)) => record.seen.ended = true,
         }
-        drop(seen);
+        drop(record);
         result
     }
 

@@ -418,6 +418,7 @@ mod tests {
             link: "test".to_owned(),
             engine: EngineHandle::channel().0,
             board: Arc::default(),
+            memory: Arc::default(),
             stop: tokio_util::sync::CancellationToken::new(),
         };
         let link = MqttLink {

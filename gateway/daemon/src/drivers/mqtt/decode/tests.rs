@@ -41,6 +41,7 @@ fn devices() -> Devices {
         profile: Arc::clone(&profile),
         first_point: PointId(number * 10),
         unit: 0,
+        life_safety: false,
         topic: topic.to_owned(),
     };
     Devices::new(vec![device(1, "楼/P1"), device(2, "楼/P2")])
