@@ -24,7 +24,7 @@ fn print(faults: &[Fault]) -> String {
 }
 
 /// With `UPDATE=1` what is expected is written, else it is compared.
-fn hold(path: &Path, found: &str) {
+pub(crate) fn hold(path: &Path, found: &str) {
     if std::env::var_os("UPDATE").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, found).unwrap();
@@ -106,7 +106,7 @@ fn every_option_of_the_shipped_file_can_be_used() {
     let loaded = Config::parse(&file, &text).unwrap_or_else(|faults| panic!("{}", print(&faults)));
     assert!(loaded.config.influxdb.unwrap().token().is_ok());
     assert_eq!(loaded.config.notify.channels.len(), 2);
-    assert_eq!(loaded.config.links.len(), 3);
+    assert_eq!(loaded.config.links.len(), 4);
     assert_eq!(loaded.model.rota.len(), 2);
     let data_dir = loaded.config.storage.data_dir;
     assert_eq!(data_dir, folder.path().join("data"), "relative to the file");

@@ -1,12 +1,17 @@
 //! Walks every profile and every alarm rule that comes with the program. A new file needs no new
 //! test: it is found, and must decode its examples and speak both languages.
 
+mod judged;
 mod manual;
+mod own;
 mod rules;
 
 use std::path::{Path, PathBuf};
-use zhiban::config::{Fault, Library, check_profile};
-use zhiban_core::{Quality, QualityReason};
+use zhiban::config::{Fault, Library, Severity, check_profile};
+use zhiban_core::alarm::fit::Misfit;
+use zhiban_core::alarm::rule::Condition;
+use zhiban_core::numbered::is_named;
+use zhiban_core::{Quality, QualityReason, unit};
 
 fn config_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
@@ -42,7 +47,13 @@ fn print(faults: &[Fault]) -> String {
 fn every_profile_is_without_fault_and_decodes_its_examples() {
     let mut rows = 0;
     for file in files(&config_folder().join("profiles")) {
-        let profile = check_profile(&file).unwrap_or_else(|faults| panic!("{}", print(&faults)));
+        let checked = check_profile(&file).unwrap_or_else(|faults| panic!("{}", print(&faults)));
+        let profile = checked.profile;
+        let warned = checked
+            .remarks
+            .iter()
+            .find(|one| one.severity != Severity::Info);
+        assert!(warned.is_none(), "{}", print(&checked.remarks));
         let folder = file.parent().and_then(Path::file_name).unwrap();
         let is_template = file
             .file_name()
@@ -61,8 +72,9 @@ fn every_profile_is_without_fault_and_decodes_its_examples() {
 fn every_profile_of_a_class_with_rules_gets_some_and_loses_its_silence() {
     let library = library();
     for profile in library.profiles.values() {
+        let own = library.rules.contains_key(&profile.class);
+        assert!(own, "class {} has no rules", profile.class);
         let rules = library.rules_of(&profile.class);
-        assert!(!rules.is_empty(), "class {} has no rules", profile.class);
         let communication = rules.iter().find(|rule| rule.id == "communication");
         assert!(communication.is_some(), "class {}", profile.class);
     }
@@ -73,11 +85,58 @@ fn every_profile_of_a_class_with_rules_gets_some_and_loses_its_silence() {
 fn every_point_of_every_rule_is_a_point_of_some_profile() {
     let library = library();
     for (class, rules) in &library.rules {
-        let points = &library.points[class];
         for rule in rules {
             for point in rule.when.points() {
-                assert!(points.contains_key(point), "{class}/{}: {point}", rule.id);
+                let mut names = library.points[class].keys();
+                let known = names.any(|name| is_named(name, point));
+                assert!(known, "{class}/{}: {point}", rule.id);
             }
+        }
+    }
+}
+
+/// A number that is compared says what it counts: a unit, or `1` for a mere number.
+#[test]
+fn every_limit_of_every_rule_names_its_unit() {
+    fn walk(condition: &Condition, found: &mut Vec<String>) {
+        match condition {
+            Condition::Limit { unit, .. } | Condition::Rate { unit, .. } => {
+                found.push(unit.clone());
+            }
+            Condition::All(list) | Condition::Any(list) | Condition::AtLeast { of: list, .. } => {
+                list.iter().for_each(|one| walk(one, found));
+            }
+            Condition::ForSome { when, .. } | Condition::ForAll { when, .. } => walk(when, found),
+            Condition::Flag { .. }
+            | Condition::State { .. }
+            | Condition::Bit { .. }
+            | Condition::NoData {}
+            | Condition::Unreadable {} => {}
+        }
+    }
+    let mut count = 0;
+    for (class, rules) in &library().rules {
+        for rule in rules {
+            let mut units = Vec::new();
+            walk(&rule.when, &mut units);
+            for unit in units {
+                count += 1;
+                let known = unit == unit::NUMBER || unit::find(&unit).is_some();
+                assert!(known, "{class}/{}: unit \"{unit}\"", rule.id);
+            }
+        }
+    }
+    assert!(count > 20, "{count} limits");
+}
+
+/// Whatever a profile counts in, the rules of its class can judge it, or lack a point by name.
+#[test]
+fn every_profile_and_the_rules_of_its_class_agree() {
+    let library = library();
+    for profile in library.profiles.values() {
+        for fit in library.fits(profile) {
+            let wrong_unit = matches!(fit.rule, Err(Misfit::Unit(_)));
+            assert!(!wrong_unit, "{}: {} {:?}", profile.id, fit.id, fit.rule);
         }
     }
 }

@@ -256,8 +256,12 @@ fn marked(condition: &Condition) -> Vec<&str> {
         | Condition::Bit { point, .. }
         | Condition::Limit { point, .. }
         | Condition::Rate { point, .. } => vec![point],
-        Condition::NoData {} => Vec::new(),
-        Condition::Any(list) => list.iter().flat_map(marked).collect(),
+        Condition::NoData {} | Condition::Unreadable {} => Vec::new(),
+        Condition::Any(list) | Condition::AtLeast { of: list, .. } => {
+            list.iter().flat_map(marked).collect()
+        }
+        // Rules that are judged have none of these left.
+        Condition::ForSome { .. } | Condition::ForAll { .. } => Vec::new(),
         Condition::All(list) => {
             let limit = list
                 .iter()

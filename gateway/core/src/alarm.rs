@@ -3,6 +3,7 @@
 //! The state is never stored: it always follows from the facts, so that a shelved alarm
 //! still knows whether its condition holds.
 
+pub mod fit;
 pub mod rule;
 
 use crate::model::{AssetId, RuleId};

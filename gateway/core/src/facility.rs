@@ -358,7 +358,7 @@ impl Facility {
         let mut placing = vec![Vec::new(); model.points.len()];
         for (index, bound) in model.rules.iter().enumerate() {
             let rule = RuleId(u32::try_from(index).unwrap_or(u32::MAX));
-            for point in &bound.points {
+            for point in bound.points.iter().chain(&bound.blind_without) {
                 watchers[point.index()].push(rule);
             }
             let points: BTreeSet<PointId> = bound

@@ -9,11 +9,13 @@ pub mod alarm;
 pub mod facility;
 pub mod model;
 pub mod notification;
+pub mod numbered;
 pub mod place;
 pub mod point;
 pub mod profile;
 pub mod text;
 pub mod time;
+pub mod unit;
 pub mod work_order;
 
 pub use alarm::{Alarm, AlarmId, AlarmState, AlarmTransition, Priority, Signal};

@@ -7,7 +7,7 @@ use crate::alarm::rule::BoundRule;
 use crate::profile::{Profile, Trust};
 use crate::text::Text;
 use crate::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -284,6 +284,7 @@ impl Model {
                     profile: spec.profile.id.clone(),
                 })?);
         }
+        self.guard_vital_points(first_rule as usize);
         self.assets.push(Asset {
             code: spec.code,
             class: spec.profile.class.clone(),
@@ -298,6 +299,17 @@ impl Model {
             stale_after: spec.stale_after,
         });
         Ok(())
+    }
+
+    /// Gives the rules of an asset that watch over its readability the points to watch: those of its
+    /// rules that guard life or are urgent.
+    fn guard_vital_points(&mut self, first_rule: usize) {
+        let rules = self.rules.get_mut(first_rule..).unwrap_or_default();
+        let vital = rules.iter().filter(|rule| rule.is_vital());
+        let points: BTreeSet<_> = vital.flat_map(|rule| rule.points.iter().copied()).collect();
+        for rule in rules.iter_mut().filter(|rule| rule.is_of_blindness()) {
+            rule.blind_without = points.iter().copied().collect();
+        }
     }
 
     fn point_of(&self, points: &Range<u32>, name: &str) -> Option<PointId> {

@@ -38,6 +38,10 @@ pub struct Profile {
     /// Meanings that several enumerations share, by a name that rows give in `meanings_of`.
     #[serde(default)]
     pub meanings: BTreeMap<String, BTreeMap<String, MeaningRow>>,
+    /// Points that tell of a fault and that no alarm rule looks at, and why none does; `{n}` in a name
+    /// is any number.
+    #[serde(default)]
+    pub unwatched: BTreeMap<String, String>,
     /// The points.
     #[serde(rename = "point")]
     pub points: Vec<PointRow>,
@@ -416,6 +420,9 @@ pub struct MessageRow {
     pub topic: String,
     /// How the payload is read.
     pub read: MessageFormat,
+    /// For a flag inside a whole number: its bit, 0 is the lowest.
+    #[serde(default)]
+    pub bit: Option<u8>,
 }
 
 /// How a payload is read, for example `{ json = "/pump/1/running" }` or `"raw"`.

@@ -85,3 +85,20 @@ impl Text {
         self.zh.trim().is_empty() || self.en.trim().is_empty()
     }
 }
+
+/// The plain character that a full-width one stands for: `：` is `:`, `　` is a space, `“` is `"`.
+/// `None` for every other character.
+pub fn narrow(wide: char) -> Option<char> {
+    match wide {
+        '\u{3000}' => Some(' '),
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(wide) - 0xFEE0),
+        '“' | '”' | '„' | '〝' | '〞' => Some('"'),
+        '‘' | '’' => Some('\''),
+        '、' => Some(','),
+        '。' => Some('.'),
+        '【' => Some('['),
+        '】' => Some(']'),
+        '—' | '–' | '−' => Some('-'),
+        _ => None,
+    }
+}

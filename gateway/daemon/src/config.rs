@@ -10,17 +10,19 @@ mod library;
 mod links;
 mod notify;
 mod places;
+mod profile;
 pub mod schema;
 mod secret;
 mod sections;
 mod source;
 
 pub use fault::{Fault, Severity};
-pub use library::{Library, check_profile, check_profile_text};
+pub use library::Library;
 pub use links::{LinkConfig, ModbusRtuOverTcpConfig, ModbusTcpConfig, MqttConfig, MqttTlsConfig};
 pub use notify::{
     ChannelConfig, ChannelKind, EmailConfig, EmailTls, NotifyConfig, RotaConfig, WebhookConfig,
 };
+pub use profile::{Checked, check_profile, check_profile_text};
 pub use secret::{SecretError, read_secret};
 pub(crate) use sections::socket_address;
 pub use sections::{

@@ -34,16 +34,18 @@ fn loaded(profile: &str) -> Arc<Loaded> {
 }
 
 /// One asset of a profile, calm at the start.
-struct Watched {
+pub(super) struct Watched {
     model: Arc<Model>,
     facility: Facility,
     now: Timestamp,
-    /// What the device says of each point, over and over; `None` is what nobody can decode.
+    /// What the device says of each point, over and over; `None` is nothing usable.
     says: BTreeMap<String, Option<Value>>,
+    /// Why there is nothing where it says nothing.
+    silent: QualityReason,
 }
 
 /// What was told: the rule, why, how urgent, and whether it guards life.
-type Told = (String, NotifyReason, Priority, bool);
+pub(super) type Told = (String, NotifyReason, Priority, bool);
 
 impl Watched {
     /// Everything off and zero but for what is calm otherwise.
@@ -63,12 +65,17 @@ impl Watched {
                 *value = None;
             }
         }
+        watched.silent = QualityReason::Refused;
         watched.say(&[("node_online", on())]);
         watched
     }
 
     fn unread(profile: &str) -> Self {
-        let loaded = loaded(profile);
+        Self::of(&loaded(profile))
+    }
+
+    /// The one asset of a site.
+    pub(super) fn of(loaded: &Loaded) -> Self {
         let now = Timestamp::from_millis(1_795_000_000_000);
         let rows = &loaded.devices["line"][0].profile.points;
         let says = rows
@@ -79,11 +86,12 @@ impl Watched {
             model: loaded.model.clone(),
             now,
             says: says.collect(),
+            silent: QualityReason::Undecodable,
         }
     }
 
     /// The device says these values from now on; what was told at once.
-    fn say(&mut self, values: &[(&str, Value)]) -> Vec<Told> {
+    pub(super) fn say(&mut self, values: &[(&str, Value)]) -> Vec<Told> {
         for (point, value) in values {
             self.says.insert((*point).to_owned(), Some(value.clone()));
         }
@@ -97,7 +105,7 @@ impl Watched {
             value: value.clone(),
             quality: match value {
                 Some(_) => Quality::Good,
-                None => Quality::Bad(QualityReason::Undecodable),
+                None => Quality::Bad(self.silent),
             },
         });
         let samples = samples.collect();
@@ -114,7 +122,7 @@ impl Watched {
     }
 
     /// Time passes; what was told meanwhile.
-    fn wait(&mut self, seconds: u64) -> Vec<Told> {
+    pub(super) fn wait(&mut self, seconds: u64) -> Vec<Told> {
         let mut told = Vec::new();
         for _ in 0..seconds {
             self.now = self.now + Duration::from_secs(1);
@@ -132,7 +140,23 @@ impl Watched {
             .collect()
     }
 
-    fn handle(&mut self, input: Input) -> Vec<Told> {
+    /// What the device says of a point is of no use from now on.
+    pub(super) fn lose(&mut self, point: &str, reason: QualityReason) {
+        self.says.insert(point.to_owned(), None);
+        self.silent = reason;
+    }
+
+    /// Time passes and nothing comes; what was told meanwhile.
+    pub(super) fn pass(&mut self, seconds: u64) -> Vec<Told> {
+        let mut told = Vec::new();
+        for _ in 0..seconds {
+            self.now = self.now + Duration::from_secs(1);
+            told.extend(self.handle(Input::Tick));
+        }
+        told
+    }
+
+    pub(super) fn handle(&mut self, input: Input) -> Vec<Told> {
         let mut effects = Effects::default();
         self.facility.handle(input, self.now, &mut effects).unwrap();
         let told = effects
@@ -160,7 +184,7 @@ fn blank(kind: PointKind) -> Value {
     }
 }
 
-fn on() -> Value {
+pub(super) fn on() -> Value {
     Value::Flag(true)
 }
 
@@ -356,4 +380,44 @@ fn a_test_run_of_a_fire_pump_is_not_told_as_a_fire() {
         let running = told.iter().any(|(rule, ..)| rule == "running");
         assert_eq!(running, is_told, "{result}: {told:?}");
     }
+}
+
+/// A code that the profile has no meaning for is never taken for calm: the fire is not known, so
+/// that nobody can judge it is told, until the code has a meaning again.
+#[test]
+fn a_fire_that_cannot_be_read_is_told_as_such() {
+    for (reason, is_told) in [
+        (QualityReason::Undecodable, true),
+        (QualityReason::OutOfRange, true),
+        (QualityReason::NotAvailable, false),
+        (QualityReason::Refused, false),
+    ] {
+        let mut panel = Watched::new("virtual-fire-panel", &[("normal", on())]);
+        panel.lose("fire", reason);
+        // The first reading of it begins the delay of 10 s.
+        let told = panel.wait(11);
+        let expected = (
+            "unreadable".to_owned(),
+            NotifyReason::Raised,
+            Priority::Urgent,
+            false,
+        );
+        assert_eq!(
+            told,
+            Vec::from_iter(is_told.then_some(expected)),
+            "{reason:?}"
+        );
+        let told = panel.say(&[("fire", Value::Flag(false))]);
+        assert_eq!(told, []);
+        let told: Vec<_> = panel.wait(31).into_iter().map(|one| one.1).collect();
+        assert_eq!(
+            told,
+            Vec::from_iter(is_told.then_some(NotifyReason::Recovered))
+        );
+    }
+    // A fire that stands is not over because its code can't be read any more.
+    let mut panel = Watched::new("virtual-fire-panel", &[("normal", on()), ("fire", on())]);
+    panel.lose("fire", QualityReason::Undecodable);
+    panel.wait(60);
+    assert!(panel.standing().contains(&"fire".to_owned()));
 }

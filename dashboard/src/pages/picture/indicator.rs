@@ -99,7 +99,7 @@ fn collect(condition: &Condition, name: &str, found: &mut (Option<f64>, Option<f
             found.0 = inner(found.0, *below, f64::max);
             found.1 = inner(found.1, *above, f64::min);
         }
-        Condition::All(list) | Condition::Any(list) => {
+        Condition::All(list) | Condition::Any(list) | Condition::AtLeast { of: list, .. } => {
             for one in list {
                 collect(one, name, found);
             }
@@ -109,7 +109,10 @@ fn collect(condition: &Condition, name: &str, found: &mut (Option<f64>, Option<f
         | Condition::State { .. }
         | Condition::Bit { .. }
         | Condition::Rate { .. }
-        | Condition::NoData {} => {}
+        | Condition::NoData {}
+        | Condition::Unreadable {}
+        | Condition::ForSome { .. }
+        | Condition::ForAll { .. } => {}
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::alarm::Priority;
 use crate::model::{AssetId, PointId};
 use crate::place::BoundPlace;
-use crate::point::{PointState, Value};
+use crate::point::{PointState, Quality, QualityReason, Value};
 use crate::text::Text;
 use crate::time::{Duration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,11 @@ impl Danger {
 pub struct AlarmRule {
     /// Short stable name, unique within the class, for example `entrapment`.
     pub id: String,
+    /// One rule for each number that the names of a device's points have here, for example
+    /// `pump{n}` for `pump1_fault`, `pump2_fault`, …. `{n}` then stands for the number in id, family,
+    /// texts and condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<String>,
     /// The fault family: alarms of one family on one asset share one work order.
     pub family: String,
     /// How urgent it is.
@@ -236,29 +241,67 @@ pub enum Condition {
         /// Wrong below this.
         #[serde(default)]
         below: Option<f64>,
-        /// How far inside the limit it must be to be right again, in the point's unit.
+        /// How far inside the limit it must be to be right again.
         #[serde(default)]
         deadband: f64,
+        /// The unit of these numbers; a point in another unit of the same quantity is converted.
+        /// `1`, or nothing, for a number without a unit.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        unit: String,
     },
     /// A number changes faster than it may.
     Rate {
         /// The point's name.
         point: String,
-        /// The largest change allowed, up or down, within the window, in the point's unit.
+        /// The largest change allowed, up or down, within the window.
         change: f64,
         /// The window.
         window: Duration,
+        /// The unit of the change; see `limit`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        unit: String,
     },
     /// The asset gives no usable data.
     NoData {},
+    /// The device answers, and a point that an urgent rule of the asset looks at can't be read:
+    /// its code has no meaning, or its value is impossible. Those rules can't be judged then.
+    Unreadable {},
     /// All of some conditions.
     All(Vec<Condition>),
     /// Any of some conditions.
     Any(Vec<Condition>),
+    /// Some of some conditions, as many as `count`.
+    AtLeast {
+        /// How many must be so.
+        count: u16,
+        /// The conditions.
+        of: Vec<Condition>,
+    },
+    /// A condition that is so for some of the numbers that the names of the device's points have.
+    ForSome {
+        /// Where the number stands, for example `pump{n}`.
+        each: String,
+        /// For how many of them it must be so.
+        #[serde(default = "one")]
+        at_least: u16,
+        /// The condition, with `{n}` for the number.
+        when: Box<Condition>,
+    },
+    /// A condition that is so for each of the numbers that the names of the device's points have.
+    ForAll {
+        /// Where the number stands, for example `pump{n}`.
+        each: String,
+        /// The condition, with `{n}` for the number.
+        when: Box<Condition>,
+    },
+}
+
+fn one() -> u16 {
+    1
 }
 
 impl Condition {
-    /// Every point it looks at.
+    /// Every point it looks at, as it stands there: with `{n}` where a number is to come.
     pub fn points(&self) -> BTreeSet<&str> {
         match self {
             Condition::Flag { point, .. }
@@ -266,10 +309,11 @@ impl Condition {
             | Condition::Bit { point, .. }
             | Condition::Limit { point, .. }
             | Condition::Rate { point, .. } => [point.as_str()].into(),
-            Condition::NoData {} => BTreeSet::new(),
-            Condition::All(list) | Condition::Any(list) => {
+            Condition::NoData {} | Condition::Unreadable {} => BTreeSet::new(),
+            Condition::All(list) | Condition::Any(list) | Condition::AtLeast { of: list, .. } => {
                 list.iter().flat_map(Condition::points).collect()
             }
+            Condition::ForSome { when, .. } | Condition::ForAll { when, .. } => when.points(),
         }
     }
 }
@@ -299,6 +343,8 @@ pub struct BoundRule {
     pub(crate) places: Vec<BoundPlace>,
     /// Whether the condition is the lack of data.
     pub no_data: bool,
+    /// The points that must be readable, of a rule whose condition is that one is not.
+    pub(crate) blind_without: Vec<PointId>,
 }
 
 #[derive(Debug, Clone)]
@@ -318,8 +364,10 @@ pub(crate) enum BoundCondition {
         window: Duration,
     },
     NoData,
+    Unreadable,
     All(Vec<BoundCondition>),
     Any(Vec<BoundCondition>),
+    AtLeast(usize, Vec<BoundCondition>),
 }
 
 /// What a condition may look at.
@@ -397,11 +445,27 @@ impl BoundRule {
             condition,
             points,
             no_data,
+            blind_without: Vec::new(),
         })
+    }
+
+    /// Whether the condition is that a point can't be read.
+    pub(crate) fn is_of_blindness(&self) -> bool {
+        matches!(self.condition, BoundCondition::Unreadable)
+    }
+
+    /// Whether people are in danger when it can't be judged.
+    pub(crate) fn is_vital(&self) -> bool {
+        self.rule.life_safety || self.rule.priority == Priority::Urgent
     }
 
     /// Judges: `Some(true)` it is wrong, `Some(false)` it is right, `None` it cannot be known.
     pub(crate) fn judge(&self, evidence: &Evidence<'_>) -> Option<bool> {
+        if self.is_of_blindness() {
+            let points = self.blind_without.iter();
+            let states = points.map(|point| &evidence.points[point.index()]);
+            return together(states.map(is_unreadable), true);
+        }
         judge(&self.condition, evidence)
     }
 
@@ -414,14 +478,15 @@ impl BoundRule {
 fn find_rates(condition: &BoundCondition) -> Vec<(PointId, Duration)> {
     match condition {
         BoundCondition::Rate { point, window, .. } => vec![(*point, *window)],
-        BoundCondition::All(list) | BoundCondition::Any(list) => {
-            list.iter().flat_map(find_rates).collect()
-        }
+        BoundCondition::All(list)
+        | BoundCondition::Any(list)
+        | BoundCondition::AtLeast(_, list) => list.iter().flat_map(find_rates).collect(),
         BoundCondition::Flag(..)
         | BoundCondition::State(..)
         | BoundCondition::Bit(..)
         | BoundCondition::Limit { .. }
-        | BoundCondition::NoData => Vec::new(),
+        | BoundCondition::NoData
+        | BoundCondition::Unreadable => Vec::new(),
     }
 }
 
@@ -444,6 +509,7 @@ fn bind(
             above,
             below,
             deadband,
+            ..
         } => BoundCondition::Limit {
             point: id(point)?,
             above: *above,
@@ -454,14 +520,23 @@ fn bind(
             point,
             change,
             window,
+            ..
         } => BoundCondition::Rate {
             point: id(point)?,
             change: *change,
             window: *window,
         },
         Condition::NoData {} => BoundCondition::NoData,
+        Condition::Unreadable {} => BoundCondition::Unreadable,
         Condition::All(list) => BoundCondition::All(bind_all(list, find, points)?),
         Condition::Any(list) => BoundCondition::Any(bind_all(list, find, points)?),
+        Condition::AtLeast { count, of } => {
+            BoundCondition::AtLeast(usize::from(*count), bind_all(of, find, points)?)
+        }
+        // `fit` has made conditions of these; what is left has no numbers to stand for.
+        Condition::ForSome { each, .. } | Condition::ForAll { each, .. } => {
+            return Err(each.clone());
+        }
     })
 }
 
@@ -520,8 +595,43 @@ fn judge(condition: &BoundCondition, evidence: &Evidence<'_>) -> Option<bool> {
             memory.span(*window).map(|span| span > *change)
         }),
         BoundCondition::NoData => evidence.has_data.map(|has_data| !has_data),
+        // Judged for the whole rule: it is never a part of another condition.
+        BoundCondition::Unreadable => None,
         BoundCondition::All(list) => together(list.iter().map(|one| judge(one, evidence)), false),
         BoundCondition::Any(list) => together(list.iter().map(|one| judge(one, evidence)), true),
+        BoundCondition::AtLeast(count, list) => {
+            at_least(*count, list.iter().map(|one| judge(one, evidence)))
+        }
+    }
+}
+
+/// As many as `count` of some verdicts; unknown as long as the unknown ones could settle it.
+fn at_least(count: usize, verdicts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let (mut wrong, mut unknown) = (0, 0);
+    for verdict in verdicts {
+        match verdict {
+            Some(true) => wrong += 1,
+            Some(false) => {}
+            None => unknown += 1,
+        }
+    }
+    if wrong >= count {
+        return Some(true);
+    }
+    (wrong + unknown < count).then_some(false)
+}
+
+/// Whether the device gave what its profile can't make a value of; `None` when it has fallen silent.
+fn is_unreadable(state: &PointState) -> Option<bool> {
+    match state.quality {
+        Quality::Good | Quality::Uncertain(_) => Some(false),
+        Quality::Bad(reason) => Some(matches!(
+            reason,
+            QualityReason::Undecodable | QualityReason::OutOfRange | QualityReason::BadAnswer
+        )),
+        // What never came is no part of this device.
+        Quality::Stale(QualityReason::NeverRead) => Some(false),
+        Quality::Stale(_) => None,
     }
 }
 

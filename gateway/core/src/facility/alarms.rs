@@ -19,7 +19,9 @@ impl Facility {
             if rated {
                 self.remember_rate(rule, point);
             }
-            wrong |= self.judge(rule, now, effects) == Some(true);
+            // A value that can't be read makes the last one no wrong one.
+            let blindness = self.model.rule(rule).is_of_blindness();
+            wrong |= self.judge(rule, now, effects) == Some(true) && !blindness;
         }
         let state = &self.points[point.index()];
         if let (true, Some(value), Some(at)) = (wrong, &state.value, state.at) {

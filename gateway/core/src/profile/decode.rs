@@ -74,6 +74,8 @@ pub struct Decoder {
     kind: PointKind,
     layout: Option<Layout>,
     message: Option<MessageFormat>,
+    /// The bit of a message's whole number that is meant.
+    message_bit: Option<u8>,
     factor: Factor,
     offset: f64,
     range: Option<(f64, f64)>,
@@ -133,6 +135,7 @@ impl PointRow {
         Decoder {
             kind: self.kind,
             message: self.mqtt.as_ref().map(|row| row.read.clone()),
+            message_bit: self.mqtt.as_ref().and_then(|row| row.bit),
             factor: Factor::of(self.scale),
             offset: self.offset,
             range: self.range,
@@ -194,7 +197,16 @@ impl Decoder {
         if !self.invalid.is_empty() && invalid(&raw) {
             return Some(Reading::bad(QualityReason::NotAvailable));
         }
-        Some(self.meaning(raw))
+        let Some(bit) = self.message_bit else {
+            return Some(self.meaning(raw));
+        };
+        // A negative number, or one with a fraction, has no bits that a manual speaks of.
+        let number = raw.integer().filter(|number| *number >= 0);
+        let set = number.and_then(|number| number.checked_shr(u32::from(bit)));
+        Some(match set {
+            Some(shifted) => self.meaning(Raw::Flag(shifted & 1 == 1)),
+            None => Reading::bad(QualityReason::Undecodable),
+        })
     }
 
     fn meaning(&self, raw: Raw) -> Reading {

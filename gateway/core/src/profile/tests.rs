@@ -44,6 +44,7 @@ pub(crate) fn profile(points: Vec<PointRow>) -> Profile {
         source: "a test".to_owned(),
         modbus: Some(ModbusSettings::default()),
         mqtt: None,
+        unwatched: Default::default(),
         meanings: BTreeMap::new(),
         points,
     }

@@ -4,12 +4,12 @@
 
 use super::check::{as_json, lines};
 use super::say;
-use crate::config::{Fault, Library, check_profile};
+use crate::config::{Checked, Fault, Library, check_profile};
 use anyhow::{Result, bail};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use zhiban_core::model::PointKind;
-use zhiban_core::profile::{Example, ExampleValue, PointRow, Profile};
+use zhiban_core::profile::{Example, ExampleValue, PointRow};
 
 /// Works on device descriptions.
 #[derive(Debug, clap::Args)]
@@ -88,15 +88,15 @@ fn list(config: Option<&Path>, json: bool) -> Result<()> {
 
 fn check(file: &Path, json: bool) -> Result<()> {
     match check_profile(file) {
-        Ok(profile) if json => say(json!({
+        Ok(Checked { profile, remarks }) if json => say(json!({
             "ok": true,
             "id": profile.id,
             "class": profile.class,
             "points": profile.points.len(),
             "requests": profile.plan().len(),
-            "faults": [],
+            "faults": as_json(&remarks),
         })),
-        Ok(profile) => tell(file, &profile),
+        Ok(checked) => tell(file, &checked),
         Err(faults) if json => {
             say(json!({ "ok": false, "faults": as_json(&faults) }))?;
             bail!("{} faults in {}", faults.len(), file.display())
@@ -105,7 +105,8 @@ fn check(file: &Path, json: bool) -> Result<()> {
     }
 }
 
-fn tell(file: &Path, profile: &Profile) -> Result<()> {
+fn tell(file: &Path, checked: &Checked) -> Result<()> {
+    let profile = &checked.profile;
     let title = &profile.title;
     say(format!(
         "{} ({}): {} / {}",
@@ -137,6 +138,9 @@ fn tell(file: &Path, profile: &Profile) -> Result<()> {
                 request.rows.len()
             ))?;
         }
+    }
+    for remark in &checked.remarks {
+        say(remark)?;
     }
     say(format!(
         "{}: no fault. Every example decodes.",

@@ -6,9 +6,11 @@ use super::{AlarmOverride, AssetConfig, Config, Library};
 use crate::drivers::Device;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use zhiban_core::alarm::fit::Fit;
 use zhiban_core::alarm::rule::{AlarmRule, Condition};
 use zhiban_core::model::{AssetSpec, Location, ModelError, Policy, RotaEntry, Site};
 use zhiban_core::profile::Profile;
+use zhiban_core::unit::{Conversion, Mismatch};
 use zhiban_core::{Duration, Model, PointId};
 
 /// No asset is stale sooner, however fast it is read.
@@ -34,9 +36,17 @@ pub(super) fn build(config: &Config, library: &Library) -> Result<Built, ModelEr
         let profile = library.profiles.get(&asset.profile)?;
         Some((asset, profile))
     });
+    let mut fits: BTreeMap<&str, Vec<Fit>> = BTreeMap::new();
+    for (_, profile) in described.clone() {
+        fits.entry(&profile.id)
+            .or_insert_with(|| library.fits(profile));
+    }
     let specs = described
         .clone()
-        .map(|(asset, profile)| spec(config, library, asset, profile))
+        .map(|(asset, profile)| {
+            let fits = fits.get(profile.id.as_str()).map_or(&[][..], Vec::as_slice);
+            spec(config, fits, asset, profile)
+        })
         .collect();
     let model = Model::build(site, specs, rota.collect(), policy)?;
     let mut devices: BTreeMap<String, Vec<Device>> = BTreeMap::new();
@@ -60,17 +70,11 @@ pub(super) fn build(config: &Config, library: &Library) -> Result<Built, ModelEr
     Ok((model, devices))
 }
 
-fn spec(
-    config: &Config,
-    library: &Library,
-    asset: &AssetConfig,
-    profile: &Arc<Profile>,
-) -> AssetSpec {
+fn spec(config: &Config, fits: &[Fit], asset: &AssetConfig, profile: &Arc<Profile>) -> AssetSpec {
     let location = config
         .locations
         .iter()
         .find(|one| asset.location.as_ref() == Some(&one.code));
-    let rules = library.rules_of(&profile.class).iter();
     AssetSpec {
         code: asset.code.clone(),
         name: asset.name.clone(),
@@ -82,15 +86,21 @@ fn spec(
         link: asset.link.clone(),
         disabled: asset.disabled,
         stale_after: asset.stale_after.unwrap_or_else(|| usual_stale(profile)),
-        rules: rules
-            .filter_map(|rule| fitted(rule, profile))
-            .filter_map(|rule| adjust(rule, asset, &profile.class, &config.alarms))
+        rules: fits
+            .iter()
+            .filter_map(|fit| adjust(fit, asset, &profile.class, &config.alarms))
             .collect(),
     }
 }
 
 /// Three periods of what the profile reads most often.
 fn usual_stale(profile: &Profile) -> Duration {
+    let period = shortest_period(profile);
+    Duration::from_millis(period.millis().saturating_mul(3)).max(SHORTEST_STALE)
+}
+
+/// How often that is read or sent which comes most often.
+pub(super) fn shortest_period(profile: &Profile) -> Duration {
     let poll = profile.modbus.as_ref().map(|modbus| {
         let rows = profile.points.iter();
         modbus
@@ -98,58 +108,27 @@ fn usual_stale(profile: &Profile) -> Duration {
             .of(rows.map(|row| row.poll).min().unwrap_or_default())
     });
     let sent = profile.mqtt.as_ref().map(|mqtt| mqtt.period);
-    let period = poll.max(sent).unwrap_or_default();
-    Duration::from_millis(period.millis().saturating_mul(3)).max(SHORTEST_STALE)
+    poll.max(sent).unwrap_or_default()
 }
 
-/// The rule as a device with this profile can have it: of an `any`, what its points allow. `None`
-/// when it lacks a point without which the rule could not be judged.
-pub(super) fn fitted(rule: &Arc<AlarmRule>, profile: &Profile) -> Option<Arc<AlarmRule>> {
-    let has = |name: &str| profile.points.iter().any(|row| row.point == name);
-    if rule.when.points().into_iter().all(has) {
-        return Some(rule.clone());
-    }
-    let when = fitting(&rule.when, &has)?;
-    Some(Arc::new(AlarmRule {
-        when,
-        ..AlarmRule::clone(rule)
-    }))
-}
-
-fn fitting(condition: &Condition, has: &impl Fn(&str) -> bool) -> Option<Condition> {
-    match condition {
-        Condition::All(list) => {
-            let list: Option<Vec<_>> = list.iter().map(|one| fitting(one, has)).collect();
-            list.map(Condition::All)
-        }
-        Condition::Any(list) => {
-            let list: Vec<_> = list.iter().filter_map(|one| fitting(one, has)).collect();
-            (!list.is_empty()).then_some(Condition::Any(list))
-        }
-        Condition::Flag { .. }
-        | Condition::State { .. }
-        | Condition::Bit { .. }
-        | Condition::Limit { .. }
-        | Condition::Rate { .. }
-        | Condition::NoData {} => {
-            let points = condition.points();
-            points.into_iter().all(has).then(|| condition.clone())
-        }
-    }
+/// Whether a change in the configuration is of this rule: by its id, or by the one that its file
+/// has for all numbers, `pump{n}_fault`.
+pub(super) fn is_of(change: &AlarmOverride, fit: &Fit) -> bool {
+    change.rule == fit.id || change.rule == fit.written.id
 }
 
 /// The rule as this asset has it: first what the site says of its class, then of the asset itself.
-fn adjust(
-    mut rule: Arc<AlarmRule>,
+/// `None` when it has not got it.
+pub(super) fn adjust(
+    fit: &Fit,
     asset: &AssetConfig,
     class: &str,
     overrides: &[AlarmOverride],
 ) -> Option<Arc<AlarmRule>> {
-    let id = rule.id.clone();
-    let mine = |one: &&AlarmOverride| one.rule == id;
+    let mut rule = fit.rule.as_ref().ok()?.clone();
     let of_class = |one: &&AlarmOverride| one.class.as_deref() == Some(class);
     let of_asset = |one: &&AlarmOverride| one.asset.as_ref() == Some(&asset.code);
-    let list = overrides.iter().filter(mine);
+    let list = overrides.iter().filter(|one| is_of(one, fit));
     let list = list.clone().filter(of_class).chain(list.filter(of_asset));
     let mut enabled = true;
     for change in list {
@@ -159,39 +138,63 @@ fn adjust(
         rule.on_delay = change.on_delay.unwrap_or(rule.on_delay);
         rule.off_delay = change.off_delay.unwrap_or(rule.off_delay);
         for limit in limits(&mut rule.when) {
-            *limit.above = limit.above.and(change.above.or(*limit.above));
-            *limit.below = limit.below.and(change.below.or(*limit.below));
-            *limit.deadband = change.deadband.unwrap_or(*limit.deadband);
+            // The check has refused what can't be converted.
+            let Ok(by) = limit.conversion(change) else {
+                continue;
+            };
+            let number = |given: Option<f64>| given.map(|given| by.number(given));
+            *limit.above = limit.above.and(number(change.above).or(*limit.above));
+            *limit.below = limit.below.and(number(change.below).or(*limit.below));
+            *limit.deadband = change
+                .deadband
+                .map_or(*limit.deadband, |given| by.difference(given));
         }
     }
     enabled.then_some(rule)
 }
 
-/// The parts of a limit that a site may change.
+/// The parts of a limit that a site may change, and the unit they are in.
 pub(super) struct Limit<'c> {
+    pub(super) point: &'c str,
     pub(super) above: &'c mut Option<f64>,
     pub(super) below: &'c mut Option<f64>,
     pub(super) deadband: &'c mut f64,
+    pub(super) unit: &'c str,
+}
+
+impl Limit<'_> {
+    /// From the unit of a change into that of the limit; a change without one is in the limit's.
+    pub(super) fn conversion(&self, change: &AlarmOverride) -> Result<Conversion, Mismatch> {
+        let given = change.unit.as_deref().unwrap_or(self.unit);
+        Conversion::between(given, self.unit)
+    }
 }
 
 /// Every limit of a condition.
 pub(super) fn limits(condition: &mut Condition) -> Vec<Limit<'_>> {
     match condition {
         Condition::Limit {
+            point,
             above,
             below,
             deadband,
-            ..
+            unit,
         } => vec![Limit {
+            point,
             above,
             below,
             deadband,
+            unit,
         }],
-        Condition::All(list) | Condition::Any(list) => list.iter_mut().flat_map(limits).collect(),
+        Condition::All(list) | Condition::Any(list) | Condition::AtLeast { of: list, .. } => {
+            list.iter_mut().flat_map(limits).collect()
+        }
+        Condition::ForSome { when, .. } | Condition::ForAll { when, .. } => limits(when),
         Condition::Flag { .. }
         | Condition::State { .. }
         | Condition::Bit { .. }
         | Condition::Rate { .. }
-        | Condition::NoData {} => Vec::new(),
+        | Condition::NoData {}
+        | Condition::Unreadable {} => Vec::new(),
     }
 }

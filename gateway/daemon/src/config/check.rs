@@ -6,6 +6,7 @@
 mod alarms;
 mod assets;
 mod blind;
+pub(super) mod devices;
 mod edges;
 
 use super::Config;
@@ -14,7 +15,7 @@ use super::library::Library;
 use super::source::Document;
 use crate::channels::webhook;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use zhiban_core::Duration;
 
 pub(super) fn check(
@@ -106,20 +107,66 @@ fn span_above_zero(key: &str, span: Duration, at: &mut Place<'_, '_>) {
     }
 }
 
+/// A span within which the gateway still does what it is for.
+fn span_up_to(key: &str, span: Duration, most: Duration, at: &mut Place<'_, '_>) {
+    span_above_zero(key, span, at);
+    if span > most {
+        let what = format!("{key} = \"{span}\" would hold everything up for so long");
+        at.error(key, what, format!("write \"{most}\" or less"));
+    }
+}
+
 fn host(host: &str, port: u16, at: &mut Place<'_, '_>) {
-    let letter = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    let name = !host.is_empty() && host.chars().all(letter);
-    if !name && host.parse::<IpAddr>().is_err() {
-        let what = format!("\"{host}\" is no host name and no address");
-        at.error(
-            "host",
-            what,
-            "write one without port or scheme, for example \"10.0.0.7\"",
-        );
+    if let Some((what, remedy)) = wrong_host(host) {
+        at.error("host", what, remedy);
     }
     if port == 0 {
         at.error("port", "port 0 can't be reached", "write 1 to 65535");
     }
+}
+
+/// What is wrong with a host, and what to write instead.
+fn wrong_host(host: &str) -> Option<(String, String)> {
+    let example = "write one without port or scheme, for example \"10.0.0.7\"".to_owned();
+    if let Ok(address) = host.parse::<IpAddr>() {
+        let nobody = address.is_unspecified() || address.is_multicast();
+        let all = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+        return (nobody || all).then(|| {
+            let what = format!("\"{host}\" is the address of no single device");
+            (what, "write the address of the device itself".to_owned())
+        });
+    }
+    let digits = |c: char| c.is_ascii_digit() || c == '.';
+    if !host.is_empty() && host.chars().all(digits) {
+        let wrong = host.split('.').find(|part| part.parse::<u8>().is_err());
+        let what = match wrong {
+            Some("") => format!("\"{host}\" is no address: a number is missing"),
+            Some(part) => format!("\"{host}\" is no address: {part} is more than 255"),
+            None => format!("\"{host}\" is no address: it has not four numbers"),
+        };
+        let remedy = "write four numbers from 0 to 255, for example \"192.168.1.30\"";
+        return Some((what, remedy.to_owned()));
+    }
+    if let Some((name, port)) = host.rsplit_once(':')
+        && port.parse::<u16>().is_ok()
+        && !name.contains(':')
+    {
+        let what = format!("\"{host}\" has a port in it");
+        return Some((what, format!("write host = \"{name}\", port = {port}")));
+    }
+    let letter = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let edges = ['-', '.'];
+    let sound = !host.is_empty()
+        && host.chars().all(letter)
+        && !host.starts_with(edges)
+        && !host.ends_with('-')
+        && !host.contains("..");
+    (!sound).then(|| {
+        (
+            format!("\"{host}\" is no host name and no address"),
+            example,
+        )
+    })
 }
 
 fn url(key: &str, url: &str, at: &mut Place<'_, '_>) {
@@ -146,6 +193,40 @@ fn instead<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> String 
         None => {
             let names: Vec<_> = names.into_iter().collect();
             format!("write one of: {}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_can_be_no_device_is_refused_with_the_cause() {
+        for (host, said) in [
+            ("10.0.0.7", None),
+            ("plc-1.example.com", None),
+            ("localhost", None),
+            ("fe80::1", None),
+            ("192.168.1.300", Some("300 is more than 255")),
+            ("192.168.1", Some("it has not four numbers")),
+            ("192.168..1", Some("a number is missing")),
+            ("10.0.0.7:502", Some("has a port in it")),
+            ("plc:502", Some("has a port in it")),
+            ("0.0.0.0", Some("of no single device")),
+            ("255.255.255.255", Some("of no single device")),
+            ("239.1.1.1", Some("of no single device")),
+            ("http://10.0.0.7", Some("no host name and no address")),
+            ("", Some("no host name and no address")),
+            ("10.0.0.7 ", Some("no host name and no address")),
+            ("-plc", Some("no host name and no address")),
+        ] {
+            let found = wrong_host(host).map(|(what, _)| what);
+            match (said, &found) {
+                (None, None) => {}
+                (Some(said), Some(found)) if found.contains(said) => {}
+                _ => panic!("{host}: {found:?}"),
+            }
         }
     }
 }

@@ -3,16 +3,23 @@
 //!
 //! It only reads and checks files; which of them an asset uses is decided elsewhere.
 
+mod conditions;
+mod rules;
+
+pub(crate) use conditions::contradiction;
+
 use super::fault::{Fault, Severity};
-use super::source::{self, Document};
+use super::source;
 use rust_embed::RustEmbed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zhiban_core::Duration;
-use zhiban_core::alarm::rule::{AlarmRule, ClosePolicy, RuleFile};
+use zhiban_core::alarm::fit::{Fit, fit};
+use zhiban_core::alarm::rule::{AlarmRule, RuleFile};
 use zhiban_core::model::PointKind;
+use zhiban_core::numbered::is_named;
 use zhiban_core::profile::Profile;
+use zhiban_core::profile::check::Weight;
 
 /// The profiles that come with the program.
 #[derive(RustEmbed)]
@@ -24,8 +31,11 @@ struct BuiltInProfiles;
 #[folder = "$CARGO_MANIFEST_DIR/../../config/alarms"]
 struct BuiltInRules;
 
-/// The longest on-delay of a rule that guards life: what an entrapment needs to be told from a stop.
-const LONGEST_LIFE_SAFETY_DELAY: Duration = Duration::from_secs(90);
+/// The class whose rules are those of every class that has none with the same id.
+pub(crate) const ANY: &str = "any";
+
+/// Where what comes with the program is said to stand.
+const BUILT_IN: &str = "built-in";
 
 /// Every profile and rule there is.
 #[derive(Debug, Clone, Default)]
@@ -38,11 +48,22 @@ pub struct Library {
     pub own: BTreeSet<String>,
     /// The ids of profiles that were left out for their faults.
     pub faulty: BTreeSet<String>,
-    /// The rules, by class.
+    /// The rules, by class; those of `any` are of every class.
     pub rules: BTreeMap<String, Vec<Arc<AlarmRule>>>,
+    /// The files of profiles and rules that stand beside the configuration, and their texts.
+    sources: BTreeMap<Source, (PathBuf, String)>,
     /// The points of each class by name, as each profile has them; also profiles that an own one
     /// replaced.
     pub points: BTreeMap<String, BTreeMap<String, Vec<KnownPoint>>>,
+}
+
+/// What a file is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// The profile with this id.
+    Profile(String),
+    /// The rules of this class.
+    Rules(String),
 }
 
 /// What a point of some profile can say.
@@ -67,6 +88,10 @@ impl Library {
                 continue;
             };
             let id = library.add_profile(&file, &text, faults);
+            if let Some(id) = &id {
+                let source = Source::Profile(id.clone());
+                library.sources.insert(source, (file.clone(), text));
+            }
             if let Some(id) = id.filter(|id| !own.insert(id.clone())) {
                 faults.push(Fault {
                     severity: Severity::Error,
@@ -81,8 +106,11 @@ impl Library {
         own.retain(|id| library.profiles.get(id) != shipped.get(id));
         library.own = own;
         for file in files(&rules, faults) {
-            if let Some(text) = text(&file, faults) {
-                library.add_rules(&file, &text, faults);
+            let Some(text) = text(&file, faults) else {
+                continue;
+            };
+            if let Some(class) = library.add_rules(&file, &text, faults) {
+                library.sources.insert(Source::Rules(class), (file, text));
             }
         }
         library
@@ -92,10 +120,12 @@ impl Library {
     pub fn built_in(faults: &mut Vec<Fault>) -> Self {
         let mut library = Self::default();
         for (name, text) in embedded::<BuiltInProfiles>() {
-            library.add_profile(&Path::new("built-in/profiles").join(name), &text, faults);
+            let file = Path::new(BUILT_IN).join("profiles").join(name);
+            library.add_profile(&file, &text, faults);
         }
         for (name, text) in embedded::<BuiltInRules>() {
-            library.add_rules(&Path::new("built-in/alarms").join(name), &text, faults);
+            let file = Path::new(BUILT_IN).join("alarms").join(name);
+            library.add_rules(&file, &text, faults);
         }
         library
     }
@@ -105,24 +135,73 @@ impl Library {
         let profiles = self.profiles.values().map(|one| one.class.as_str());
         profiles
             .chain(self.rules.keys().map(String::as_str))
+            .filter(|class| *class != ANY)
             .collect()
     }
 
-    /// The rules of a class.
-    pub fn rules_of(&self, class: &str) -> &[Arc<AlarmRule>] {
-        self.rules.get(class).map_or(&[], Vec::as_slice)
+    /// The rules of a class as their files have them: its own, then those of every class.
+    pub fn rules_of(&self, class: &str) -> Vec<Arc<AlarmRule>> {
+        let list = |class: &str| self.rules.get(class).map_or(&[][..], Vec::as_slice);
+        let own = list(class);
+        let replaced = |rule: &&Arc<AlarmRule>| own.iter().any(|one| one.id == rule.id);
+        let of_all = list(ANY).iter().filter(|rule| !replaced(rule));
+        own.iter().chain(of_all).cloned().collect()
+    }
+
+    /// What a device with this profile makes of the rules of its class.
+    pub fn fits(&self, profile: &Profile) -> Vec<Fit> {
+        let rules = self.rules_of(&profile.class);
+        rules.iter().flat_map(|rule| fit(rule, profile)).collect()
+    }
+
+    /// The points of a class that a rule means; `{n}` in the name is any number.
+    pub(crate) fn known(&self, class: &str, written: &str) -> Vec<&KnownPoint> {
+        let points = self.points.get(class).into_iter().flatten();
+        let named = points.filter(|(name, _)| is_named(name, written));
+        named.flat_map(|(_, known)| known).collect()
+    }
+
+    /// Takes a profile for one that stands beside the configuration.
+    pub(super) fn name(&mut self, id: &str, file: &Path, text: &str) {
+        let source = Source::Profile(id.to_owned());
+        self.sources
+            .insert(source, (file.to_owned(), text.to_owned()));
+        self.own.insert(id.to_owned());
+    }
+
+    /// A fault at a place in a file that stands beside the configuration; `None` when there is none.
+    pub(crate) fn fault_in(
+        &self,
+        source: &Source,
+        path: &[&str],
+        what: &str,
+        remedy: &str,
+    ) -> Option<Fault> {
+        let (file, text) = self.sources.get(source)?;
+        let path: Vec<_> = path.iter().map(|&step| step.to_owned()).collect();
+        Some(source::open(file, text).fault(&path, what, remedy))
     }
 
     fn add_profile(&mut self, file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
         let before = faults.len();
         let profile = read_profile(file, text, faults);
-        if faults.len() > before {
+        if faults.iter().skip(before).any(Fault::is_error) {
             let stem = file.file_stem().and_then(|stem| stem.to_str());
             self.faulty.extend(stem.map(str::to_owned));
             return None;
         }
         let profile = profile?;
         let id = profile.id.clone();
+        // What comes with the program was looked at when it was written.
+        let ours = file.starts_with(BUILT_IN);
+        if ours
+            || self
+                .profiles
+                .get(&id)
+                .is_some_and(|known| **known == profile)
+        {
+            faults.truncate(before);
+        }
         let points = self.points.entry(profile.class.clone()).or_default();
         for row in &profile.points {
             let codes = row.meanings.values().map(|one| one.code.clone());
@@ -139,55 +218,39 @@ impl Library {
         Some(id)
     }
 
-    fn add_rules(&mut self, file: &Path, text: &str, faults: &mut Vec<Fault>) {
+    fn add_rules(&mut self, file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
         let before = faults.len();
-        let Some((rules, document)) = source::read::<RuleFile>(file, text, faults) else {
-            return;
-        };
-        check_rules(&rules, file, &document, faults);
+        let (rules, document) = source::read::<RuleFile>(file, text, faults)?;
+        rules::check(&rules, file, &document, faults);
         super::places::check(&rules, &document, faults);
-        keeps_life_safety(self.rules_of(&rules.class), &rules, &document, faults);
-        if faults.len() == before {
-            let class = rules.class.clone();
-            let list = rules.into_rules().into_iter().map(Arc::new).collect();
-            self.rules.insert(class, list);
+        let replaced = self.rules.get(&rules.class).map_or(&[][..], Vec::as_slice);
+        rules::keeps_life_safety(replaced, &rules, &document, faults);
+        rules::names_what_is_lost(replaced, &rules, &document, faults);
+        if faults.iter().skip(before).any(Fault::is_error) {
+            return None;
         }
+        let class = rules.class.clone();
+        let list = rules.into_rules().into_iter().map(Arc::new).collect();
+        self.rules.insert(class.clone(), list);
+        Some(class)
     }
 }
 
-/// Reads and checks one profile file, wherever it stands.
-///
-/// # Errors
-/// Every fault of the file.
-pub fn check_profile(path: &Path) -> Result<Profile, Vec<Fault>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => check_profile_text(path, &text),
-        Err(error) => Err(vec![Fault::unreadable(path, &error)]),
-    }
-}
-
-/// Reads and checks a text as if it stood in the profile file `path`.
-///
-/// # Errors
-/// Every fault of the text.
-pub fn check_profile_text(path: &Path, text: &str) -> Result<Profile, Vec<Fault>> {
-    let mut faults = Vec::new();
-    let profile = read_profile(path, text, &mut faults);
-    faults.sort_by(Fault::place_order);
-    match profile {
-        Some(profile) if faults.is_empty() => Ok(profile),
-        Some(_) | None => Err(faults),
-    }
-}
-
-fn read_profile(file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<Profile> {
+/// Reads and checks a text as if it stood in a profile file; what it finds goes to `faults`.
+pub(super) fn read_profile(file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<Profile> {
     let (mut profile, document) = source::read::<Profile>(file, text, faults)?;
     profile.share_meanings();
     if document.is_distorted() {
         return Some(profile);
     }
     for fault in zhiban_core::profile::check::check(&profile) {
-        faults.push(document.fault(&fault.path, fault.what, fault.remedy));
+        let severity = match fault.weight {
+            Weight::Error => Severity::Error,
+            Weight::Warning => Severity::Warning,
+            Weight::Note => Severity::Info,
+        };
+        let found = document.fault(&fault.path, fault.what, fault.remedy);
+        faults.push(Fault { severity, ..found });
     }
     let stem = file.file_stem().and_then(|stem| stem.to_str());
     if stem.is_some_and(|stem| stem != profile.id) {
@@ -196,105 +259,6 @@ fn read_profile(file: &Path, text: &str, faults: &mut Vec<Fault>) -> Option<Prof
         faults.push(document.fault(&["id".to_owned()], what, remedy));
     }
     Some(profile)
-}
-
-fn check_rules(rules: &RuleFile, file: &Path, document: &Document<'_>, faults: &mut Vec<Fault>) {
-    let stem = file.file_stem().and_then(|stem| stem.to_str());
-    if stem.is_some_and(|stem| stem != rules.class) {
-        let what = format!("the class \"{}\" is not the file's name", rules.class);
-        let remedy = format!("write class = \"{}\"", stem.unwrap_or_default());
-        faults.push(document.fault(&["class".to_owned()], what, remedy));
-    }
-    let mut ids = BTreeSet::new();
-    for (index, rule) in rules.rules.iter().enumerate() {
-        let mut fault = |key: &str, what: String, remedy: &str| {
-            let path = ["rule".to_owned(), index.to_string(), key.to_owned()];
-            faults.push(document.fault(&path, what, remedy));
-        };
-        if !ids.insert(rule.id.as_str()) {
-            let what = format!("rule \"{}\" is there twice", rule.id);
-            fault("id", what, "give each rule its own id");
-        }
-        for (key, text) in [
-            ("title", &rule.title),
-            ("cause", &rule.cause),
-            ("consequence", &rule.consequence),
-            ("action", &rule.action),
-        ] {
-            if text.is_incomplete() {
-                let what = format!("{key} of rule \"{}\" lacks a language", rule.id);
-                fault(key, what, "write both zh and en");
-            }
-        }
-        if rule.due == Duration::ZERO {
-            let what = format!("rule \"{}\" gives no time to deal with it", rule.id);
-            fault("due", what, "write a duration, for example \"4h\"");
-        }
-        if rule.life_safety && rule.close == ClosePolicy::Auto {
-            let what = format!("rule \"{}\" guards life and closes by itself", rule.id);
-            fault("close", what, "write close = \"never\" or \"verify\"");
-        }
-        if rule.life_safety && !rule.work_order {
-            let what = format!("rule \"{}\" guards life and makes no order", rule.id);
-            fault(
-                "work_order",
-                what,
-                "write work_order = true, or leave it out",
-            );
-        }
-        if rule.life_safety && rule.on_delay > LONGEST_LIFE_SAFETY_DELAY {
-            let what = format!("rule \"{}\" guards life and waits too long", rule.id);
-            fault("on_delay", what, "write \"90s\" or less");
-        }
-    }
-}
-
-/// Every rule that guards life and is about to be replaced must be there again, as strong as it was.
-fn keeps_life_safety(
-    replaced: &[Arc<AlarmRule>],
-    rules: &RuleFile,
-    document: &Document<'_>,
-    faults: &mut Vec<Fault>,
-) {
-    for old in replaced.iter().filter(|rule| rule.life_safety) {
-        let mut fault = |path: &[&str], what: &str, remedy: String| {
-            let path: Vec<_> = path.iter().map(|&step| step.to_owned()).collect();
-            let what = format!("rule \"{}\" guards life and {what}", old.id);
-            faults.push(document.fault(&path, what, remedy));
-        };
-        let Some(index) = rules.rules.iter().position(|rule| rule.id == old.id) else {
-            let remedy = "copy it from the rules that come with the program".to_owned();
-            fault(&["class"], "is missing", remedy);
-            continue;
-        };
-        let (new, index) = (&rules.rules[index], index.to_string());
-        if !new.life_safety {
-            let remedy = "write life_safety = true".to_owned();
-            fault(&["rule", &index, "life_safety"], "must say so", remedy);
-        }
-        if new.on_delay > old.on_delay {
-            let remedy = format!("write \"{}\" or less", old.on_delay);
-            fault(&["rule", &index, "on_delay"], "can't wait longer", remedy);
-        }
-        if new.off_delay > old.off_delay {
-            // It would still be active, and so silent, when the fault is long gone and comes again.
-            let remedy = format!("write \"{}\" or less", old.off_delay);
-            fault(&["rule", &index, "off_delay"], "can't stay longer", remedy);
-        }
-        let danger = new.danger.or(rules.danger);
-        if danger.is_some_and(|danger| danger.rank() > old.danger().rank()) {
-            let remedy = format!("write \"{}\"", old.danger().code());
-            fault(&["rule", &index, "danger"], "can't count for less", remedy);
-        }
-        if new.priority > old.priority {
-            let remedy = format!("write {}", old.priority.number());
-            fault(
-                &["rule", &index, "priority"],
-                "can't be less urgent",
-                remedy,
-            );
-        }
-    }
 }
 
 fn embedded<E: RustEmbed>() -> Vec<(String, String)> {

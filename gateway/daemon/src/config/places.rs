@@ -7,7 +7,10 @@ use super::fault::Fault;
 use super::library::Library;
 use super::source::Document;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use zhiban_core::alarm::fit::Fit;
 use zhiban_core::alarm::rule::{AlarmRule, Danger, RuleFile};
+use zhiban_core::numbered::NUMBER;
 use zhiban_core::place::{parse, points};
 use zhiban_core::profile::Profile;
 
@@ -24,7 +27,10 @@ pub(super) fn check(rules: &RuleFile, document: &Document<'_>, faults: &mut Vec<
         .collect();
     for (name, text) in &rules.place {
         let path = ["place", name];
-        match (parse(&text.zh), parse(&text.en)) {
+        match (
+            parse(&without_number(&text.zh)),
+            parse(&without_number(&text.en)),
+        ) {
             (Err(what), _) | (_, Err(what)) => {
                 let what = format!("place \"{name}\": {what}");
                 let remedy = "write {point}, {point:level}, {point?words} or {point!words}";
@@ -81,12 +87,13 @@ pub(super) fn check(rules: &RuleFile, document: &Document<'_>, faults: &mut Vec<
 
 /// Points that the places of a class's rules name and no profile of the class has: the rule, and what
 /// is wrong.
-pub(super) fn unknown<'l>(library: &'l Library, class: &str) -> Vec<(&'l str, String)> {
+pub(super) fn unknown(library: &Library, class: &str) -> Vec<(String, String)> {
     let known = library.points.get(class);
     let has = |name: &str| known.is_some_and(|points| points.contains_key(name));
-    let rules = library.rules_of(class).iter();
-    let of_rule = |rule: &'l std::sync::Arc<AlarmRule>| {
-        let texts = rule.places.iter().filter_map(|text| parse(&text.zh).ok());
+    let rules = library.rules_of(class);
+    let of_rule = |rule: &Arc<AlarmRule>| {
+        let texts = rule.places.iter();
+        let texts = texts.filter_map(|text| parse(&without_number(&text.zh)).ok());
         let missing = texts.filter_map(|parts| {
             let (first, then) = points(&parts);
             // Of words that each stand for a state, one that is known is enough.
@@ -100,14 +107,19 @@ pub(super) fn unknown<'l>(library: &'l Library, class: &str) -> Vec<(&'l str, St
             let what = format!(
                 "says where by point \"{point}\", which no profile of class \"{class}\" has: the place would never be known"
             );
-            (rule.id.as_str(), what)
+            (rule.id.clone(), what)
         })
     };
-    rules.filter_map(of_rule).collect()
+    rules.iter().filter_map(of_rule).collect()
+}
+
+/// A place with any number for `{n}`, which is words and no point.
+fn without_number(text: &str) -> String {
+    text.replace(NUMBER, "1")
 }
 
 /// Rules that guard life and whose place a device with this profile can never say.
-pub(super) fn nowhere(library: &Library, profile: &Profile) -> Vec<String> {
+pub(super) fn nowhere(fits: &[Fit], profile: &Profile) -> Vec<String> {
     let has = |name: &str| profile.points.iter().any(|row| row.point == name);
     let can_say = |rule: &AlarmRule| {
         let mut texts = rule.places.iter().filter_map(|text| parse(&text.zh).ok());
@@ -117,10 +129,9 @@ pub(super) fn nowhere(library: &Library, profile: &Profile) -> Vec<String> {
                 && (then.is_empty() || !first.is_empty() || then.iter().any(|name| has(name)))
         })
     };
-    let rules = library.rules_of(&profile.class).iter();
+    let rules = fits.iter().filter_map(|fit| fit.rule.as_ref().ok());
     let guarding = rules.filter(|rule| rule.life_safety && !rule.places.is_empty());
-    let judged = guarding.filter(|rule| super::build::fitted(rule, profile).is_some());
-    judged
+    guarding
         .filter(|rule| !can_say(rule))
         .map(|rule| rule.id.clone())
         .collect()

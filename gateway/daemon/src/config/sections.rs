@@ -253,15 +253,18 @@ pub struct AlarmOverride {
     /// Another off-delay.
     #[serde(default)]
     pub off_delay: Option<Duration>,
-    /// Another upper limit, in the point's unit.
+    /// Another upper limit.
     #[serde(default)]
     pub above: Option<f64>,
-    /// Another lower limit, in the point's unit.
+    /// Another lower limit.
     #[serde(default)]
     pub below: Option<f64>,
-    /// Another deadband, in the point's unit.
+    /// Another deadband.
     #[serde(default)]
     pub deadband: Option<f64>,
+    /// The unit of these numbers. May be left out where the rule and the point have the same one.
+    #[serde(default)]
+    pub unit: Option<String>,
 }
 
 fn yes() -> bool {

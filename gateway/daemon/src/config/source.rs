@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
+use zhiban_core::text;
 
 /// More faults than anybody reads; beyond it a file is given up.
 const MOST_FAULTS: usize = 100;
@@ -43,10 +44,20 @@ pub(crate) fn read<'t, T: DeserializeOwned>(
         table,
         distorted: false,
     };
+    if !errors.is_empty() {
+        faults.extend(document.wide_characters());
+    }
     for error in &errors {
         let (what, remedy) = explain(error.message());
         let span = error.span().unwrap_or(0..0);
-        faults.push(document.fault_at(span, what, remedy));
+        let fault = document.fault_at(span, what, remedy);
+        // What a full-width character does to the rest of its line is its doing.
+        if !faults
+            .iter()
+            .any(|one| one.file == fault.file && one.line == fault.line)
+        {
+            faults.push(fault);
+        }
     }
     // After a fault of TOML itself the rest is guesswork; a key given twice is not.
     if errors.iter().any(|error| error.message() != TWICE) {
@@ -74,6 +85,59 @@ pub(crate) fn read<'t, T: DeserializeOwned>(
         left_out.push(leave_out_of_table(table, &root, &span)?);
     }
     None
+}
+
+/// A text that was read without a fault, to find places in it.
+pub(crate) fn open<'t>(file: &Path, text: &'t str) -> Document<'t> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    Document {
+        file: file.to_owned(),
+        text,
+        counts: counts(table.get_ref()),
+        table,
+        distorted: false,
+    }
+}
+
+/// Characters that a Chinese keyboard makes where a plain one is meant.
+fn is_wide(c: char) -> bool {
+    text::narrow(c).is_some()
+}
+
+/// The first full-width character of a line that is in no text and no remark.
+fn wide_in(line: &str) -> Option<(usize, char)> {
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in line.char_indices() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some('"') if c == '\\' => escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '#' => return None,
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if is_wide(c) => return Some((at, c)),
+            None => {}
+        }
+    }
+    None
+}
+
+/// What a full-width character is called, and what to write instead.
+fn full_width(wide: char) -> (String, String) {
+    let narrow = text::narrow(wide).unwrap_or(wide);
+    let (what, remedy) = if narrow == ' ' {
+        (
+            "a full-width space (全角空格)".to_owned(),
+            "write a plain space".to_owned(),
+        )
+    } else {
+        (
+            format!("\"{wide}\" is a full-width character (全角字符)"),
+            format!("write {narrow} with the keyboard set to English"),
+        )
+    };
+    (what, remedy)
 }
 
 fn counts(table: &DeTable<'_>) -> BTreeMap<String, usize> {
@@ -111,7 +175,29 @@ impl Document<'_> {
         self.fault_at(self.locate(path), what.into(), remedy.into())
     }
 
+    /// The first full-width character of each line that stands outside of texts and remarks, where
+    /// TOML has none.
+    fn wide_characters(&self) -> Vec<Fault> {
+        let mut found = Vec::new();
+        let mut start = 0;
+        for line in self.text.split_inclusive('\n') {
+            if let Some((at, wide)) = wide_in(line) {
+                let (what, remedy) = full_width(wide);
+                found.push(self.fault_at(start + at..start + at + wide.len_utf8(), what, remedy));
+            }
+            start += line.len();
+        }
+        found
+    }
+
     fn fault_at(&self, span: Range<usize>, what: String, remedy: String) -> Fault {
+        let wide = what.chars().find(|c| is_wide(*c));
+        let remedy = match wide {
+            Some(wide) if !what.contains("full-width") => {
+                format!("{remedy}; {}", full_width(wide).0)
+            }
+            _ => remedy,
+        };
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let in_line = before.get(line_start..).unwrap_or_default();
@@ -376,6 +462,53 @@ mod tests {
                 "f.toml:7:1: key \"x\" is not known here; take it out, or write one of: unit",
                 "f.toml:8:1: \"unit\" is missing; add unit = …",
             ]
+        );
+    }
+
+    #[test]
+    fn full_width_characters_are_named_as_such() {
+        for (text, said) in [
+            (
+                "name = “a”\n",
+                "f.toml:1:8: \"“\" is a full-width character (全角字符); write \" with the keyboard set to English",
+            ),
+            (
+                "name ＝ \"a\"\n",
+                "f.toml:1:6: \"＝\" is a full-width character (全角字符); write = with the keyboard set to English",
+            ),
+            (
+                "name　= \"a\"\n",
+                "f.toml:1:5: a full-width space (全角空格); write a plain space",
+            ),
+            (
+                "item = [{ unit = 1 }，{ unit = 2 }]\n",
+                "f.toml:1:21: \"，\" is a full-width character (全角字符); write , with the keyboard set to English",
+            ),
+            (
+                "name： \"a\"\n",
+                "f.toml:1:5: \"：\" is a full-width character (全角字符); write : with the keyboard set to English",
+            ),
+            (
+                "［name］\n",
+                "f.toml:1:1: \"［\" is a full-width character (全角字符); write [ with the keyboard set to English",
+            ),
+        ] {
+            assert_eq!(faults(text), [said], "{text}");
+        }
+        // In texts and remarks they are what they should be.
+        let sound = "# 说明：水泵，“一”\nname = \"（B1）水泵，\\\"一\\\"：二\"\nx = \n";
+        let found = faults(sound);
+        assert!(
+            found.iter().all(|one| !one.contains("full-width")),
+            "{found:?}"
+        );
+        // A value that is refused for one names it, too.
+        let found = faults("name = \"a\"\n[[item]]\nｕnit = 1\n");
+        assert!(
+            found
+                .iter()
+                .any(|one| one.contains("\"ｕ\" is a full-width character")),
+            "{found:?}"
         );
     }
 

@@ -1,13 +1,18 @@
 //! What can be wrong with one row of a profile.
 
-use super::{OfPoint, UNITS, is_plain, is_pointer};
+use super::{OfPoint, Weight, is_plain, is_pointer, topics};
 use crate::model::PointKind;
 use crate::point::Value;
 use crate::profile::decode::{Message, Reading, parse_integer};
 use crate::profile::{
-    DataType, ExampleValue, MessageFormat, MessageRow, PointRow, Profile, RegisterRow, Table,
+    DataType, ExampleValue, MeaningRow, MessageFormat, MessageRow, PointRow, Profile, RegisterRow,
+    Table,
 };
+use crate::unit;
 use std::collections::BTreeSet;
+
+/// So many codes without a meaning are named.
+const MOST_CODES: usize = 16;
 
 pub(super) fn check(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
     if !is_plain(&row.point, "_") {
@@ -22,13 +27,9 @@ pub(super) fn check(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
         let what = format!("the name of \"{}\" lacks a language", row.point);
         at.add("name", what, "write both zh and en");
     }
-    if !UNITS.contains(&row.unit.as_str()) {
+    if !row.unit.is_empty() && unit::find(&row.unit).is_none() {
         let what = format!("unit \"{}\" is not known", row.unit);
-        at.add(
-            "unit",
-            what,
-            "write it as the reference of profiles lists it",
-        );
+        at.add("unit", what, known_unit(&row.unit));
     }
     if row.decimals > 6 {
         at.add("decimals", "there are too many decimals", "write 0 to 6");
@@ -41,8 +42,28 @@ pub(super) fn check(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
     }
     if let Some(message) = &row.mqtt {
         self::message(message, at);
+        if message.bit.is_some() && row.kind != PointKind::Flag {
+            let what = "one bit of a message is a flag";
+            at.add("kind", what, "write kind = \"flag\", or take bit out");
+        }
     }
     example(profile, row, at);
+}
+
+/// What to write instead of a unit that is not known.
+fn known_unit(wrong: &str) -> String {
+    if wrong == unit::NUMBER {
+        return "leave unit out; a share is counted in \"%\", with scale = 100".to_owned();
+    }
+    let meant: Vec<_> = unit::meant(wrong)
+        .iter()
+        .map(|code| format!("\"{code}\""))
+        .collect();
+    if meant.is_empty() {
+        let known: Vec<_> = unit::UNITS.iter().map(|one| one.code).collect();
+        return format!("write one of: {}", known.join(" "));
+    }
+    format!("write {}", meant.join(" or "))
 }
 
 fn numbers(row: &PointRow, at: &mut OfPoint<'_>) {
@@ -71,6 +92,20 @@ fn numbers(row: &PointRow, at: &mut OfPoint<'_>) {
             "range",
             "the range ends before it begins",
             "write [lowest, highest]",
+        );
+    }
+    if let Some((low, high)) = row
+        .range
+        .filter(|(low, high)| row.deadband >= high - low && low < high)
+    {
+        let what = format!(
+            "a deadband of {} is wider than the range from {low} to {high}: no change would ever be stored",
+            row.deadband
+        );
+        at.add(
+            "deadband",
+            what,
+            "write a small part of the range, or leave it out",
         );
     }
     let whole = |number: f64| number.fract() == 0.0;
@@ -142,7 +177,87 @@ fn meanings(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
                 "keep one",
             );
         }
+        if number.is_some_and(|number| row.invalid.contains(&number)) {
+            let what = format!("the raw value {raw} has a meaning and is invalid at once");
+            at.add(&path, what, "take it out here, or out of invalid");
+        }
+        let same = |other: &&MeaningRow| {
+            other.code == meaning.code && (other.zh != meaning.zh || other.en != meaning.en)
+        };
+        if let Some(other) = row.meanings.values().find(same) {
+            let what = format!(
+                "the code \"{}\" means \"{}\" and \"{}\"",
+                meaning.code, other.en, meaning.en
+            );
+            at.add(&path, what, "give each meaning its own code");
+        }
     }
+    codes(row, &numbers, at);
+}
+
+/// Codes that can't come, and codes that may come and mean nothing.
+fn codes(row: &PointRow, numbers: &BTreeSet<i64>, at: &mut OfPoint<'_>) {
+    let Some(place) = &row.modbus else {
+        return;
+    };
+    let (low, high) = match (place.data_type, place.bit) {
+        (DataType::U16, Some(_)) => {
+            let bits = u32::from(place.bits.unwrap_or(1).clamp(1, 16));
+            (0, (1_i64 << bits) - 1)
+        }
+        (DataType::U16, None) => (0, 0xFFFF),
+        (DataType::I16, _) => (i64::from(i16::MIN), i64::from(i16::MAX)),
+        _ => return,
+    };
+    for number in numbers
+        .iter()
+        .filter(|number| !(low..=high).contains(*number))
+    {
+        let what = format!("the raw value {number} can't come: the field holds {low} to {high}");
+        let remedy = "correct the raw value, or bit, bits and type of the field";
+        at.add(&format!("meanings.{number}"), what, remedy);
+    }
+    let single = |number: &&i64| **number > 0 && (**number & (**number - 1)) == 0;
+    let bits: Vec<i64> = numbers.iter().filter(single).copied().collect();
+    let others = numbers.iter().filter(|number| **number > 0).count() - bits.len();
+    let looks_like_bits = bits.len() >= 3 && others == 0;
+    let missing: Vec<i64> = (low..=high)
+        .filter(|number| !numbers.contains(number) && !row.invalid.contains(number))
+        .take(MOST_CODES + 1)
+        .collect();
+    let small = place.bit.is_some() && high < 256;
+    if missing.is_empty() || !(small || looks_like_bits) {
+        return;
+    }
+    let listed: Vec<_> = missing
+        .iter()
+        .take(MOST_CODES)
+        .map(i64::to_string)
+        .collect();
+    let more = if missing.len() > MOST_CODES {
+        " and more"
+    } else {
+        ""
+    };
+    let what = format!(
+        "\"{}\" has no meaning for the codes {}{more}: with one of them it is unreadable and no rule can judge it",
+        row.point,
+        listed.join(", ")
+    );
+    let remedy = if looks_like_bits {
+        let lowest = place.bit.unwrap_or(0);
+        let highest = bits.iter().map(|bit| bit.trailing_zeros()).max();
+        format!(
+            "the codes are single bits, which may be set together: write a point of kind = \"flag\" for each, with type = \"bool\" and bit = {lowest} to {}",
+            u32::from(lowest) + highest.unwrap_or(0)
+        )
+    } else {
+        "add a meaning for each that the manual names; several may have the same code".to_owned()
+    };
+    // One that the manual leaves out is usual; most of them is not.
+    let most = looks_like_bits || missing.len() > numbers.len();
+    let weight = if most { Weight::Warning } else { Weight::Note };
+    at.say(weight, "meanings", what, remedy);
 }
 
 fn places(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
@@ -174,6 +289,7 @@ fn registers(row: &PointRow, place: &RegisterRow, profile: &Profile, at: &mut Of
             "write the address on the wire, from 0",
         );
     }
+    printed(place, at);
     let most = profile
         .modbus
         .as_ref()
@@ -216,6 +332,64 @@ fn registers(row: &PointRow, place: &RegisterRow, profile: &Profile, at: &mut Of
             "only a flag can be inverted",
             "take it out",
         );
+    }
+}
+
+/// An address that is probably the number a manual prints, or stands in another table than that.
+fn printed(place: &RegisterRow, at: &mut OfPoint<'_>) {
+    let (table, first) = match place.table {
+        Table::Discrete => ("discrete", 10_001),
+        Table::Input => ("input", 30_001),
+        Table::Holding => ("holding", 40_001),
+        Table::Coil => ("coil", 1),
+    };
+    let address = u32::from(place.address);
+    let said = place.printed.trim();
+    let same = said.is_empty() || said == address.to_string();
+    if first > 1 && same && (first..first + 9_999).contains(&address) {
+        let what = format!(
+            "address {address} of table \"{table}\" looks like the number that a manual prints; on the wire it would be {}",
+            address - first
+        );
+        let remedy = format!(
+            "write address = {} and printed = \"{address}\"; when the device really has {address} on the wire, give printed = \"{}{:05}\"",
+            address - first,
+            first / 10_000,
+            address + 1
+        );
+        at.warn("modbus.address", what, remedy);
+    }
+    let digits = said.len() == 5 || said.len() == 6;
+    let number = said.parse::<u32>().ok().filter(|_| digits);
+    let Some(number) = number else {
+        return;
+    };
+    let base = if said.len() == 5 { 10_000 } else { 100_000 };
+    let meant = match number / base {
+        1 => "discrete",
+        3 => "input",
+        4 => "holding",
+        _ => return,
+    };
+    if meant != table {
+        let what = format!(
+            "the manual's number {said} is one of table \"{meant}\", and the row reads \"{table}\""
+        );
+        at.warn(
+            "modbus.table",
+            what,
+            format!("write table = \"{meant}\", or correct printed"),
+        );
+        return;
+    }
+    let wire = (number % base).checked_sub(1);
+    if wire.is_some_and(|wire| wire != address) && number != address {
+        let what = format!(
+            "the manual's number {said} is {} on the wire, and the row reads {address}",
+            wire.unwrap_or(0)
+        );
+        let remedy = format!("write address = {}, or correct printed", wire.unwrap_or(0));
+        at.warn("modbus.address", what, remedy);
     }
 }
 
@@ -265,9 +439,19 @@ fn bits(place: &RegisterRow, at: &mut OfPoint<'_>) {
 }
 
 fn message(place: &MessageRow, at: &mut OfPoint<'_>) {
-    if place.topic.trim().is_empty() {
-        let remedy = "write a topic, for example \"{topic}/telemetry\"";
-        at.add("mqtt.topic", "the topic is empty", remedy);
+    for (what, remedy, is_warning) in topics::faults(&place.topic) {
+        if is_warning {
+            at.warn("mqtt.topic", what, remedy);
+        } else {
+            at.add("mqtt.topic", what, remedy);
+        }
+    }
+    if place.bit.is_some_and(|bit| bit > 62) {
+        at.add(
+            "mqtt.bit",
+            "there is no such bit",
+            "write 0, the lowest, to 62",
+        );
     }
     match &place.read {
         MessageFormat::Json(pointer) if !is_pointer(pointer) => {

@@ -150,6 +150,135 @@ fn a_class_has_its_points() {
     assert_eq!(check(&profile), []);
 }
 
+/// Whether something is said of a row, and whether as a warning only.
+fn said(row: &str, wanted: &str) -> Option<bool> {
+    let text = format!(
+        "id = \"m\"\nclass = \"test\"\ntitle = {{ zh = \"型\", en = \"M\" }}\ntrust = \"bench\"\n\
+         source = \"a test\"\nmodbus = {{}}\nmqtt = {{ period = \"1s\" }}\n\
+         [[point]]\npoint = \"p\"\nname = {{ zh = \"点\", en = \"Point\" }}\n{row}"
+    );
+    let profile: Profile = toml::from_str(&text).unwrap();
+    let found = check(&profile).into_iter();
+    let mut found = found.filter(|one| format!("{}; {}", one.what, one.remedy).contains(wanted));
+    found.next().map(|one| one.weight != Weight::Error)
+}
+
+#[test]
+fn codes_without_a_meaning_are_named_and_bits_are_known_as_such() {
+    let state = |bits: u8, raws: &[u16]| {
+        let meanings: Vec<_> = raws
+            .iter()
+            .map(|raw| format!("{raw} = {{ code = \"c{raw}\", zh = \"值\", en = \"V{raw}\" }}"))
+            .collect();
+        format!(
+            "kind = \"enum\"\nmodbus = {{ table = \"input\", address = 0, type = \"u16\", bit = 4, bits = {bits} }}\n\
+             example = {{ raw = [0], value = \"c0\" }}\nmeanings = {{ {} }}",
+            meanings.join(", ")
+        )
+    };
+    // A panel's alarm, fault, off and test: 0b0101 is an alarm of a point that is being tested.
+    let flags = state(4, &[0, 1, 2, 4, 8]);
+    let missing = "no meaning for the codes 3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15:";
+    assert_eq!(said(&flags, missing), Some(true));
+    let cure = "kind = \"flag\" for each, with type = \"bool\" and bit = 4 to 7";
+    assert_eq!(said(&flags, cure), Some(true));
+    // One of three, and a code that the manual does not name.
+    let modes = state(2, &[0, 1, 2]);
+    assert_eq!(said(&modes, "no meaning for the codes 3: "), Some(true));
+    assert_eq!(said(&modes, "kind = \"flag\""), None);
+    let whole: Vec<u16> = (0..16).collect();
+    assert_eq!(said(&state(4, &whole), "no meaning"), None);
+    assert_eq!(
+        said(
+            &state(4, &[0, 16]),
+            "raw value 16 can't come: the field holds 0 to 15"
+        ),
+        Some(false)
+    );
+}
+
+#[test]
+fn a_number_that_a_manual_prints_is_no_address() {
+    let row = |table: &str, address: u16, rest: &str| {
+        format!(
+            "kind = \"counter\"\nmodbus = {{ table = \"{table}\", address = {address}, type = \"u16\"{rest} }}\n\
+             example = {{ raw = [1], value = 1 }}"
+        )
+    };
+    let found = said(
+        &row("input", 30_001, ""),
+        "write address = 0 and printed = \"30001\"",
+    );
+    assert_eq!(found, Some(true));
+    let found = said(&row("holding", 40_012, ""), "on the wire it would be 11");
+    assert_eq!(found, Some(true));
+    let found = said(
+        &row("input", 29, ", printed = \"40030\""),
+        "is one of table \"holding\"",
+    );
+    assert_eq!(found, Some(true));
+    let found = said(
+        &row("input", 30, ", printed = \"30030\""),
+        "is 29 on the wire, and the row reads 30",
+    );
+    assert_eq!(found, Some(true));
+    // A device that really has it there says so by the manual's number.
+    for sound in [
+        row("input", 30_001, ", printed = \"330002\""),
+        row("holding", 13, ", printed = \"40014\""),
+        row("holding", 16_899, ", printed = \"16-90\""),
+        row("input", 200, ", printed = \"00201\""),
+    ] {
+        assert_eq!(said(&sound, ""), None, "{sound}");
+    }
+}
+
+#[test]
+fn a_wrong_spelling_of_a_unit_is_told_the_right_one() {
+    for (unit, right) in [
+        ("℃", "write \"°C\""),
+        ("KWH", "write \"kWh\""),
+        ("bars", "write \"bar\""),
+        ("Mw", "write \"mW\" or \"MW\""),
+        ("1", "leave unit out"),
+        ("furlong", "write one of: % °C"),
+    ] {
+        let row = format!(
+            "kind = \"analog\"\nunit = \"{unit}\"\nmodbus = {{ table = \"input\", address = 0, type = \"u16\" }}\n\
+             example = {{ raw = [1], value = 1 }}"
+        );
+        assert_eq!(said(&row, right), Some(false), "{unit}");
+    }
+}
+
+#[test]
+fn what_could_never_be_or_never_change_is_named() {
+    let analog = |rest: &str| {
+        format!(
+            "kind = \"analog\"\n{rest}\nmodbus = {{ table = \"input\", address = 0, type = \"u16\" }}\n\
+             example = {{ raw = [1], value = 1 }}"
+        )
+    };
+    let wide = analog("range = [0.0, 10.0]\ndeadband = 10.0");
+    assert_eq!(said(&wide, "no change would ever be stored"), Some(false));
+    let topic = |topic: &str| {
+        format!(
+            "kind = \"analog\"\nmqtt = {{ topic = \"{topic}\", read = \"raw\" }}\n\
+             example = {{ payload = \"1\", value = 1 }}"
+        )
+    };
+    assert_eq!(said(&topic("{door}/x"), "stands for nothing"), Some(false));
+    assert_eq!(said(&topic("a/+/x"), "fits many topics"), Some(true));
+    assert_eq!(said(&topic("{topic}/x"), ""), None);
+    let twice = "kind = \"enum\"\nmodbus = { table = \"input\", address = 0, type = \"u16\" }\n\
+                 example = { raw = [0], value = \"on\" }\n\
+                 meanings = { 0 = { code = \"on\", zh = \"开\", en = \"On\" }, 1 = { code = \"on\", zh = \"关\", en = \"Off\" } }";
+    assert_eq!(
+        said(twice, "the code \"on\" means \"Off\" and \"On\""),
+        Some(false)
+    );
+}
+
 #[test]
 fn a_time_that_cannot_be_read_is_refused_with_its_sample() {
     let with = |time: &str, sample: &str, example: &str| {

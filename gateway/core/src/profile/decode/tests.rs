@@ -177,6 +177,7 @@ fn message_row(kind: PointKind, read: MessageFormat) -> PointRow {
     row.mqtt = Some(MessageRow {
         topic: "t".to_owned(),
         read,
+        bit: None,
     });
     let meaning = MeaningRow {
         code: "open".to_owned(),
@@ -190,6 +191,40 @@ fn message_row(kind: PointKind, read: MessageFormat) -> PointRow {
 fn from_message(kind: PointKind, read: MessageFormat, payload: &[u8]) -> Option<Reading> {
     let row = message_row(kind, read);
     row.decoder().message(&Message::new(payload))
+}
+
+/// The bits of a whole number are flags, as many as are set: alarm and off together are both.
+#[test]
+fn a_bit_of_a_message_is_a_flag() {
+    let read = |payload: &str, bit: u8| {
+        let json = MessageFormat::Json("/state".to_owned());
+        let mut row = message_row(PointKind::Flag, json);
+        row.mqtt.as_mut().unwrap().bit = Some(bit);
+        let payload = format!("{{\"state\":{payload}}}");
+        row.decoder().message(&Message::new(payload.as_bytes()))
+    };
+    let set: Vec<_> = (0..5).map(|bit| read("10", bit).unwrap().value).collect();
+    let flag = |flag| Some(Value::Flag(flag));
+    assert_eq!(
+        set,
+        [
+            flag(false),
+            flag(true),
+            flag(false),
+            flag(true),
+            flag(false)
+        ]
+    );
+    assert_eq!(read("\"10\"", 3).unwrap().value, flag(true));
+    for payload in ["-1", "1.5", "true", "\"x\""] {
+        let reading = read(payload, 0).unwrap();
+        let expected = Quality::Bad(QualityReason::Undecodable);
+        assert_eq!(
+            (reading.value, reading.quality),
+            (None, expected),
+            "{payload}"
+        );
+    }
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Checks of locations and assets: codes, profiles, links, units, topics.
 
-use super::blind::blind;
-use super::{Place, instead};
-use crate::config::build::fitted;
+use super::{Place, devices, instead};
+use crate::config::build::shortest_period;
 use crate::config::fault::Severity;
-use crate::config::places;
 use crate::config::{AssetConfig, Config, Library, LinkConfig};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use zhiban_core::Duration;
 use zhiban_core::profile::Profile;
+use zhiban_core::profile::check::topics;
+
+/// A device that is read often and silent for longer is told of.
+const LONGEST_SILENCE: Duration = Duration::from_secs(600);
 
 pub(super) fn locations(config: &Config, at: &mut Place<'_, '_>) {
     let mut codes = BTreeSet::new();
@@ -45,6 +47,9 @@ pub(super) fn assets(config: &Config, library: &Library, at: &mut Place<'_, '_>)
             at.within(index, |at| {
                 identity(config, asset, &mut taken, at);
                 let profile = library.profiles.get(&asset.profile);
+                if let Some(profile) = profile {
+                    silence(asset, profile, at);
+                }
                 if profile.is_none() && !library.faulty.contains(&asset.profile) {
                     let what = format!("profile \"{}\" does not exist", asset.profile);
                     let known = library.profiles.keys().map(String::as_str);
@@ -63,7 +68,7 @@ pub(super) fn assets(config: &Config, library: &Library, at: &mut Place<'_, '_>)
                 }
             });
         }
-        unused_rules(config, library, at);
+        rules(config, library, at);
     });
 }
 
@@ -96,6 +101,37 @@ fn identity<'c>(
         let what = format!("location \"{location}\" does not exist");
         at.error("location", what, instead(location, known()));
     }
+}
+
+/// A `stale_after` that is over between two reads, or so long that a dead device goes unnoticed.
+fn silence(asset: &AssetConfig, profile: &Profile, at: &mut Place<'_, '_>) {
+    let Some(span) = asset.stale_after else {
+        return;
+    };
+    let period = shortest_period(profile);
+    if span < period {
+        let what =
+            format!("the device is read or sends every {period}, and would be stale after {span}");
+        at.error(
+            "stale_after",
+            what,
+            format!("write three times that or more: \"{}\"", times(period, 3)),
+        );
+    }
+    let most = times(period, 20).max(LONGEST_SILENCE);
+    if span > most {
+        let what = format!("a device that fell silent would look alive for {span}");
+        at.add(
+            Severity::Warning,
+            "stale_after",
+            what,
+            format!("write \"{most}\" or less"),
+        );
+    }
+}
+
+fn times(span: Duration, count: i64) -> Duration {
+    Duration::from_millis(span.millis().saturating_mul(count))
 }
 
 /// A code is part of keys, topics and addresses of pages.
@@ -223,9 +259,8 @@ fn topic<'c>(
         let remedy = "take the topic out, or write {topic} into the profile's topics";
         at.error("topic", what, remedy);
     }
-    if topic.is_empty() || topic.contains(['#', '+']) {
-        let what = format!("\"{topic}\" is not the topic of one asset");
-        at.error("topic", what, "write a topic without # and +");
+    for (what, remedy) in topics::own_faults(topic) {
+        at.error("topic", what, remedy);
     }
     if let Some(other) = taken.topics.insert((&asset.link, topic), &asset.code) {
         let what = format!("topic \"{topic}\" is already that of asset \"{other}\"");
@@ -250,8 +285,8 @@ fn is_own(topic: &str) -> bool {
     topic.contains("{topic}")
 }
 
-/// Rules of the class that no asset with this profile can have; said once for each profile.
-fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
+/// What the rules make of the profiles in use; said once for each profile.
+fn rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
     let mut said = BTreeSet::new();
     for (index, asset) in config.assets.iter().enumerate() {
         let Some(profile) = library.profiles.get(&asset.profile) else {
@@ -260,57 +295,14 @@ fn unused_rules(config: &Config, library: &Library, at: &mut Place<'_, '_>) {
         if !said.insert(&asset.profile) {
             continue;
         }
-        let missing: Vec<String> = library
-            .rules_of(&profile.class)
-            .iter()
-            .filter(|rule| fitted(rule, profile).is_none())
-            .map(|rule| rule.id.clone())
-            .collect();
-        let unknown = places::unknown(library, &profile.class);
-        for (rule, what) in blind(library, &profile.class).into_iter().chain(unknown) {
-            let what = format!("rule \"{rule}\" {what}");
-            let remedy = "correct the rule, or take it out";
-            at.add(Severity::Error, &format!("{index}.profile"), what, remedy);
-        }
-        if !missing.is_empty() {
-            let what = format!(
-                "profile \"{}\" has not the points of some rules, which are not used: {}",
-                asset.profile,
-                missing.join(", ")
-            );
-            at.add(Severity::Info, &format!("{index}.profile"), what, "");
-        }
-        let nowhere = places::nowhere(library, profile);
-        if !nowhere.is_empty() {
-            let what = format!(
-                "profile \"{}\" has no point that says where the fault of some rules is, which then name the place of the device alone: {}",
-                asset.profile,
-                nowhere.join(", ")
-            );
-            at.add(Severity::Info, &format!("{index}.profile"), what, "");
-        }
-        let halved = halved(library, profile);
-        if library.own.contains(&asset.profile) && !halved.is_empty() {
-            let what = format!(
-                "profile \"{}\" has only a part of the points of rules that guard life, which see no more than that: {}",
-                asset.profile,
-                halved.join(", ")
-            );
-            let remedy = "see that no point's name is misspelt";
-            at.add(Severity::Info, &format!("{index}.profile"), what, remedy);
+        for one in devices::faults(library, profile) {
+            match one.at(library) {
+                Ok(fault) => at.faults.push(fault),
+                Err(one) => {
+                    let (severity, what, remedy) = one.parts();
+                    at.add(severity, &format!("{index}.profile"), what, remedy);
+                }
+            }
         }
     }
-}
-
-/// Rules that guard life and look at less with this profile than they could, and what they lack.
-fn halved(library: &Library, profile: &Arc<Profile>) -> Vec<String> {
-    let rules = library.rules_of(&profile.class).iter();
-    let halved = rules.filter(|rule| rule.life_safety).filter_map(|rule| {
-        let fitted = fitted(rule, profile)?;
-        let left = fitted.when.points();
-        let all = rule.when.points().into_iter();
-        let lacks: Vec<&str> = all.filter(|point| !left.contains(point)).collect();
-        (!lacks.is_empty()).then(|| format!("{} without {}", rule.id, lacks.join(" and ")))
-    });
-    halved.collect()
 }

@@ -8,25 +8,37 @@ use zhiban_core::alarm::rule::{Condition, StateValue};
 use zhiban_core::model::PointKind;
 
 /// What of a class's rules is blind: the rule, and what is wrong with it.
-pub(super) fn blind<'l>(library: &'l Library, class: &str) -> Vec<(&'l str, String)> {
-    let rules = library.rules_of(class).iter();
+pub(super) fn blind(library: &Library, class: &str) -> Vec<(String, String)> {
+    let rules = library.rules_of(class);
+    let rules = rules.iter();
     rules
-        .filter_map(|rule| Some((rule.id.as_str(), fault(&rule.when, library, class)?)))
+        .filter_map(|rule| Some((rule.id.clone(), fault(&rule.when, library, class)?)))
         .collect()
 }
 
 fn fault(condition: &Condition, library: &Library, class: &str) -> Option<String> {
-    if let Condition::All(list) | Condition::Any(list) = condition {
-        return list.iter().find_map(|one| fault(one, library, class));
+    match condition {
+        Condition::All(list) | Condition::Any(list) | Condition::AtLeast { of: list, .. } => {
+            return list.iter().find_map(|one| fault(one, library, class));
+        }
+        Condition::ForSome { when, .. } | Condition::ForAll { when, .. } => {
+            return fault(when, library, class);
+        }
+        Condition::Flag { .. }
+        | Condition::State { .. }
+        | Condition::Bit { .. }
+        | Condition::Limit { .. }
+        | Condition::Rate { .. }
+        | Condition::NoData {}
+        | Condition::Unreadable {} => {}
     }
     let point = condition.points().into_iter().next()?;
-    let known = library.points.get(class);
-    let known = known.and_then(|points| points.get(point));
-    let Some(known) = known else {
+    let known = library.known(class, point);
+    if known.is_empty() {
         return Some(format!(
             "looks at point \"{point}\", which no profile of class \"{class}\" has: it would never see it"
         ));
-    };
+    }
     let what = if let Condition::State { is, .. } = condition {
         let code = is
             .iter()
@@ -53,9 +65,14 @@ fn answers(point: &KnownPoint, condition: &Condition) -> bool {
             is_number(point) && (above.is_some() || below.is_some())
         }
         Condition::Rate { .. } => is_number(point),
-        Condition::State { .. } | Condition::NoData {} | Condition::All(_) | Condition::Any(_) => {
-            true
-        }
+        Condition::State { .. }
+        | Condition::NoData {}
+        | Condition::Unreadable {}
+        | Condition::All(_)
+        | Condition::Any(_)
+        | Condition::AtLeast { .. }
+        | Condition::ForSome { .. }
+        | Condition::ForAll { .. } => true,
     }
 }
 
@@ -85,8 +102,13 @@ fn kind(condition: &Condition) -> &'static str {
         Condition::Bit { .. } => "for a bit",
         Condition::Limit { .. } => "for a limit (a number, and above or below it)",
         Condition::Rate { .. } => "for a rate",
-        Condition::State { .. } | Condition::NoData {} | Condition::All(_) | Condition::Any(_) => {
-            ""
-        }
+        Condition::State { .. }
+        | Condition::NoData {}
+        | Condition::Unreadable {}
+        | Condition::All(_)
+        | Condition::Any(_)
+        | Condition::AtLeast { .. }
+        | Condition::ForSome { .. }
+        | Condition::ForAll { .. } => "",
     }
 }

@@ -1,6 +1,6 @@
 //! Checks of what the gateway meets the world by: HTTP, storage, InfluxDB, links, channels.
 
-use super::{Place, host, instead, span_above_zero, url};
+use super::{Place, host, instead, span_up_to, url};
 use crate::channels::email::is_in_the_open;
 use crate::channels::webhook;
 use crate::config::fault::Severity;
@@ -20,9 +20,24 @@ const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(600);
 /// Two reads of one length would be further apart than any poll period.
 const LONGEST_REPEAT_WINDOW: Duration = Duration::from_secs(10);
 
+/// No call of somebody else's server may take longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The longest that an order nobody accepts may lie before somebody should ask why.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(86_400);
+/// What a Modbus exchange may take, and the quiet before one.
+const LONGEST_EXCHANGE: Duration = Duration::from_secs(30);
+const LONGEST_GAP: Duration = Duration::from_secs(5);
+/// Telemetry is kept for no shorter time; InfluxDB knows none either.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(3600);
+
 pub(super) fn http(config: &Config, at: &mut Place<'_, '_>) {
     at.within("http", |at| {
-        span_above_zero("header_timeout", config.http.header_timeout, at);
+        span_up_to(
+            "header_timeout",
+            config.http.header_timeout,
+            LONGEST_WAIT,
+            at,
+        );
         connections(&config.http, at);
         if let Some(public) = &config.http.public_url {
             url("public_url", public, at);
@@ -61,7 +76,15 @@ fn connections(http: &HttpConfig, at: &mut Place<'_, '_>) {
 
 pub(super) fn storage(config: &Config, at: &mut Place<'_, '_>) {
     at.within("storage", |at| {
-        span_above_zero("history_retention", config.storage.history_retention, at);
+        let kept = config.storage.history_retention;
+        if kept < SHORTEST_RETENTION {
+            let what = format!("history_retention keeps telemetry for {kept}");
+            at.error(
+                "history_retention",
+                what,
+                "write \"1h\" or more, for example \"90d\"",
+            );
+        }
         if config.storage.data_dir.is_file() {
             let what = format!("{} is a file", config.storage.data_dir.display());
             at.error("data_dir", what, "name a folder");
@@ -88,7 +111,26 @@ pub(super) fn influx(config: &Config, at: &mut Place<'_, '_>) {
             let what = format!("batch_lines is {}", influx.batch_lines);
             at.error("batch_lines", what, "write 1 to 50000");
         }
-        span_above_zero("timeout", influx.timeout, at);
+        span_up_to("timeout", influx.timeout, LONGEST_WAIT, at);
+        if influx.batch_wait > LONGEST_WAIT {
+            let what = format!("lines would wait for {}", influx.batch_wait);
+            at.error(
+                "batch_wait",
+                what,
+                format!("write \"{LONGEST_WAIT}\" or less"),
+            );
+        }
+        if influx.retention != Duration::ZERO && influx.retention < SHORTEST_RETENTION {
+            let what = format!(
+                "InfluxDB keeps a bucket for no less than 1h, and this is {}",
+                influx.retention
+            );
+            at.error(
+                "retention",
+                what,
+                "write \"1h\" or more, or \"0s\" for ever",
+            );
+        }
         secret("token", influx.token(), influx.token_file.as_deref(), at);
     });
 }
@@ -96,6 +138,7 @@ pub(super) fn influx(config: &Config, at: &mut Place<'_, '_>) {
 pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
     let used: BTreeSet<&str> = config.assets.iter().map(|one| one.link.as_str()).collect();
     let mut clients = BTreeMap::new();
+    let mut endpoints = BTreeMap::new();
     at.within("link", |at| {
         for (name, link) in &config.links {
             if !used.contains(name.as_str()) && !at.document.lost("asset") {
@@ -105,18 +148,37 @@ pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
             at.within(name, |at| match link {
                 LinkConfig::ModbusTcp(one) => at.within("modbus_tcp", |at| {
                     host(&one.host, one.port, at);
-                    span_above_zero("timeout", one.timeout, at);
-                    span_above_zero("connect_timeout", one.connect_timeout, at);
+                    waits(one.timeout, one.connect_timeout, one.gap, at);
                     repeats(one.repeat_window, one.accept_any_transaction, at);
                 }),
                 LinkConfig::ModbusRtuOverTcp(one) => at.within("modbus_rtu_over_tcp", |at| {
                     host(&one.host, one.port, at);
-                    span_above_zero("timeout", one.timeout, at);
-                    span_above_zero("connect_timeout", one.connect_timeout, at);
+                    waits(one.timeout, one.connect_timeout, one.gap, at);
                     repeats(Some(one.repeat_window), true, at);
+                    if one.port == 502 {
+                        let what = "port 502 is that of Modbus TCP, which has other frames";
+                        let remedy = "write modbus_tcp, or see what the serial server is set to";
+                        at.add(Severity::Warning, "port", what, remedy);
+                    }
                 }),
                 LinkConfig::Mqtt(one) => at.within("mqtt", |at| mqtt(one, at)),
             });
+            let endpoint = match link {
+                LinkConfig::ModbusTcp(one) => Some((one.host.to_ascii_lowercase(), one.port)),
+                LinkConfig::ModbusRtuOverTcp(one) => {
+                    Some((one.host.to_ascii_lowercase(), one.port))
+                }
+                LinkConfig::Mqtt(_) => None,
+            };
+            if let Some(endpoint) = endpoint
+                && let Some(other) = endpoints.insert(endpoint, name)
+            {
+                let what = format!(
+                    "links \"{other}\" and \"{name}\" go to the same port of the same device, and their requests meet there"
+                );
+                let remedy = format!("put the assets of \"{name}\" on \"{other}\"");
+                at.add(Severity::Warning, name, what, remedy);
+            }
             if let LinkConfig::Mqtt(one) = link {
                 let id = one.client_id(&config.site.code);
                 let client = (one.host.to_ascii_lowercase(), one.port(), id);
@@ -151,8 +213,32 @@ fn repeats(window: Option<Duration>, unnumbered: bool, at: &mut Place<'_, '_>) {
     }
 }
 
+/// How long a link waits; with longer waits one silent device holds up all others on its line.
+fn waits(timeout: Duration, connect: Duration, gap: Duration, at: &mut Place<'_, '_>) {
+    span_up_to("timeout", timeout, LONGEST_EXCHANGE, at);
+    span_up_to("connect_timeout", connect, LONGEST_EXCHANGE, at);
+    if gap > LONGEST_GAP {
+        let what = format!("a gap of {gap} before each request would leave no time to read");
+        at.error("gap", what, format!("write \"{LONGEST_GAP}\" or less"));
+    }
+}
+
 fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {
     host(&link.host, link.port(), at);
+    let what = match (link.port, &link.tls) {
+        (Some(8883), None) => Some((
+            "8883 is the port of encrypted links, and this one is not",
+            "add tls = {}",
+        )),
+        (Some(1883), Some(_)) => Some((
+            "1883 is the port of links that are not encrypted",
+            "write port = 8883, or leave it out",
+        )),
+        _ => None,
+    };
+    if let Some((what, remedy)) = what {
+        at.add(Severity::Warning, "port", what, remedy);
+    }
     if !(SHORTEST_KEEP_ALIVE..=LONGEST_KEEP_ALIVE).contains(&link.keep_alive) {
         let what = "keep_alive is too short, or too long to notice a dead broker";
         at.error("keep_alive", what, "write \"1s\" to \"10m\"");
@@ -187,6 +273,16 @@ fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {
 
 pub(super) fn channels(config: &Config, at: &mut Place<'_, '_>) {
     at.within("notify", |at| {
+        let patience = config.notify.escalate_after;
+        if patience > LONGEST_PATIENCE {
+            let what = format!("an order that nobody accepts would be told again after {patience}");
+            at.add(
+                Severity::Warning,
+                "escalate_after",
+                what,
+                "write minutes, for example \"10m\"",
+            );
+        }
         at.within("channel", |at| {
             for (name, channel) in &config.notify.channels {
                 at.within(name, |at| {
@@ -216,14 +312,14 @@ pub(super) fn channels(config: &Config, at: &mut Place<'_, '_>) {
 
 fn hook(webhook: &WebhookConfig, at: &mut Place<'_, '_>) {
     url("url", &webhook.url, at);
-    span_above_zero("timeout", webhook.timeout, at);
+    span_up_to("timeout", webhook.timeout, LONGEST_WAIT, at);
     let file = webhook.secret_file.as_deref();
     secret("secret", webhook.secret(), file, at);
 }
 
 fn email(email: &EmailConfig, at: &mut Place<'_, '_>) {
     host(&email.host, email.port(), at);
-    span_above_zero("timeout", email.timeout, at);
+    span_up_to("timeout", email.timeout, LONGEST_WAIT, at);
     if email.to.is_empty() {
         at.error("to", "nobody gets this mail", "add an address");
     }
