@@ -2,6 +2,7 @@
 // and somebody else does the same at the same time. Tests use these in place of a clean single press.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 
 /** The times between two taps of one person, in milliseconds. */
 export const GAPS = [120, 200, 300, 400];
@@ -20,7 +21,7 @@ export async function twice(what, gap = 200) {
   const page = what.page();
   const [x, y] = await middle(what);
   await page.mouse.click(x, y);
-  await page.waitForTimeout(gap);
+  await once(AbortSignal.timeout(gap), "abort");
   await page.mouse.click(x, y);
 }
 
