@@ -7,7 +7,7 @@
 use crate::auth::{self, see_other};
 use crate::error::ApiError;
 use crate::intake::Turn;
-use crate::ports::{App, Identity, OnceKey, StoredAnswer};
+use crate::ports::{About, App, Identity, OnceKey, StoredAnswer};
 use crate::service;
 use crate::wire::work_order::WorkOrderDetail;
 use crate::{Shared, UPLOAD_LIMIT};
@@ -181,7 +181,12 @@ async fn done(app: &App, known: StoredAnswer, language: Language) -> Result<Resp
         None => StatusCode::NO_CONTENT.into_response(),
         Some(no) => {
             let (row, events) = service::work_order(app, &no).await?;
-            Json(WorkOrderDetail::of(&row, Some(events), language)).into_response()
+            let told = app
+                .archive
+                .told(About::Order(row.order.no.clone()))
+                .await
+                .ok();
+            Json(WorkOrderDetail::of(&row, Some(events), told, language)).into_response()
         }
     };
     mark(&mut response);

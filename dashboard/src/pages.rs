@@ -15,6 +15,7 @@ mod show;
 mod sign_in;
 #[cfg(test)]
 mod tests;
+mod told;
 mod words;
 
 use crate::auth::Asked;

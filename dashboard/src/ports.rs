@@ -292,10 +292,67 @@ pub struct OrderEventRow {
     pub from: String,
     /// The status after.
     pub to: String,
+    /// Whether the person may have made the move only because the site has no other account.
+    pub only_account: bool,
     /// What was written.
     pub note: Option<String>,
     /// Where the fault was by then.
     pub place: Option<Place>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// No channel takes it: nobody was told.
+    Nobody,
+    /// It waits to be sent, or to be sent again.
+    Waits,
+    /// The receiving side took it.
+    Accepted,
+    /// It was tried for as long as it may be, and given up.
+    GivenUp,
+}
+
+impl Reached {
+    /// The stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Reached::Nobody => "nobody",
+            Reached::Waits => "waiting",
+            Reached::Accepted => "accepted",
+            Reached::GivenUp => "given_up",
+        }
+    }
+}
+
+/// One message about an alarm or an order, by one channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToldRow {
+    /// When it was to be told.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// The user name of who it is for; `None` for the whole crew.
+    pub person: Option<String>,
+    /// By which channel; `None` when none takes it.
+    pub channel: Option<String>,
+    /// What became of it.
+    pub reached: Reached,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was last tried.
+    pub last_at: Option<Timestamp>,
+    /// Why the last try failed.
+    pub error: Option<String>,
+}
+
+/// What a message is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// An alarm.
+    Alarm(AlarmId),
+    /// An order.
+    Order(WorkOrderNumber),
 }
 
 /// An order from the archive, with its asset's code, whether or not the asset is still configured.
@@ -355,6 +412,8 @@ pub trait Archive: Send + Sync {
         &self,
         no: WorkOrderNumber,
     ) -> BoxFuture<'_, Result<Life<OrderRow, OrderEventRow>, Unavailable>>;
+    /// Who was told of an alarm or an order, and what became of it: the latest first.
+    fn told(&self, about: About) -> BoxFuture<'_, Result<Vec<ToldRow>, Unavailable>>;
     /// How many alarms were raised in each hour of the last day, oldest hour first: 24 numbers.
     fn alarms_per_hour(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<u32>, Unavailable>>;
     /// The stored answer to an idempotency key of a user, with the hash of the request it belongs to.

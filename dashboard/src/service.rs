@@ -5,13 +5,13 @@
 pub(crate) mod standing;
 
 use crate::error::{ApiError, Standing, refusal_detail};
-use crate::ports::{App, CommandError, CommandRequest, NoRoom, OrderEventRow, OrderRow};
+use crate::ports::{App, CommandError, CommandRequest, Identity, NoRoom, OrderEventRow, OrderRow};
 use crate::{PHOTO_LIMIT, once};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use zhiban_core::work_order::{NewPhoto, PhotoFormat, PhotoStage, RecordEdit};
+use zhiban_core::work_order::{Actor, NewPhoto, PhotoFormat, PhotoStage, RecordEdit};
 use zhiban_core::{Command, Outcome, Refusal, Timestamp, WorkOrder, WorkOrderNumber};
 
 /// The longest the engine may take to make a command durable.
@@ -110,6 +110,14 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
             None => Standing::default(),
         },
         Refusal::Changed { no, version } => standing::of_version(app, no, *version).await,
+        Refusal::NotYours(_) => match about {
+            // Why not is said by the refusal itself; a program also learns where the order stands.
+            Some(no) => Standing {
+                told: None,
+                ..standing::of_order(app, &no).await
+            },
+            None => Standing::default(),
+        },
         Refusal::LifeSafety
         | Refusal::NotShelved(_)
         | Refusal::ShelveTooLong
@@ -119,6 +127,24 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
         | Refusal::FaultStands => Standing::default(),
     };
     ApiError::Refused(refusal, standing)
+}
+
+/// As whom somebody moves orders.
+///
+/// # Errors
+///
+/// `Unavailable` when the accounts cannot be read: nobody is taken for the only one by mistake.
+pub(crate) async fn actor(app: &App, who: &Identity) -> Result<Actor, ApiError> {
+    if !who.session {
+        return Ok(Actor::Machine);
+    }
+    let people = app.accounts.people().await?;
+    let others = people.iter().any(|one| one.user != who.user);
+    Ok(if others {
+        Actor::Person
+    } else {
+        Actor::OnlyPerson
+    })
 }
 
 /// A photo that somebody sent.

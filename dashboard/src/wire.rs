@@ -7,6 +7,7 @@ pub(crate) mod asset;
 pub(crate) mod request;
 pub(crate) mod work_order;
 
+use crate::ports::ToldRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 use zhiban_core::{Language, Timestamp, Value};
@@ -52,10 +53,51 @@ pub(crate) struct Event {
     pub(crate) from: String,
     /// The state or status after.
     pub(crate) to: String,
+    /// The person may have done it only because the site has no other account.
+    pub(crate) only_account: bool,
     /// What was written with it.
     pub(crate) note: Option<String>,
     /// Where the fault was by then; `null` when nothing said so.
     pub(crate) place: Option<Place>,
+}
+
+/// One message about an alarm or an order, by one channel.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Told {
+    /// When it was to be told.
+    #[schema(format = DateTime)]
+    pub(crate) at: String,
+    /// Why: `raised`, `joined`, `repeated`, `reopened`, `recovered`, `assigned`, `escalated`, `located` or
+    /// `sent_back`.
+    pub(crate) reason: String,
+    /// The user name of who it is for; `null` for the whole crew.
+    pub(crate) person: Option<String>,
+    /// By which channel; `null` when none takes it.
+    pub(crate) channel: Option<String>,
+    /// `nobody` when no channel takes it, `waiting`, `accepted` by the receiving side, or `given_up`.
+    pub(crate) reached: &'static str,
+    /// How often it was tried.
+    pub(crate) attempts: u32,
+    /// When it was last tried.
+    #[schema(format = DateTime)]
+    pub(crate) last_at: Option<String>,
+    /// Why the last try failed.
+    pub(crate) error: Option<String>,
+}
+
+impl From<ToldRow> for Told {
+    fn from(row: ToldRow) -> Self {
+        Self {
+            at: time(row.at),
+            reason: row.reason,
+            person: row.person,
+            channel: row.channel,
+            reached: row.reached.code(),
+            attempts: row.attempts,
+            last_at: row.last_at.map(time),
+            error: row.error,
+        }
+    }
 }
 
 /// Where a fault is.

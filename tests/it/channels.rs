@@ -41,6 +41,8 @@ fn message() -> Rendered {
         place: None,
         site: "home".to_owned(),
         url: None,
+        respond_by: None,
+        due_at: None,
         unrecorded: false,
     }
 }
@@ -52,8 +54,8 @@ enum Verdict {
     Taken,
     /// Worth another try.
     Again,
-    /// Not worth one.
-    Never,
+    /// Refused: how long it is tried all the same is the outbox's to say.
+    Refused,
 }
 
 /// Delivers once and holds what every channel promises: an end in time, and no secret told.
@@ -61,7 +63,7 @@ async fn judge(channel: &dyn Channel) -> (Verdict, Option<DeliveryError>) {
     let begun = Instant::now();
     let result = channel.deliver(&message()).await;
     let took = begun.elapsed();
-    assert!(took < LIMIT * 3 + Duration::from_secs(5), "took {took:?}");
+    assert!(took < LIMIT * 3 + Duration::from_secs(20), "took {took:?}");
     match result {
         Ok(()) => (Verdict::Taken, None),
         Err(error) => {
@@ -70,7 +72,7 @@ async fn judge(channel: &dyn Channel) -> (Verdict, Option<DeliveryError>) {
             assert!(!told.contains("127.0.0.1"), "no address: {told}");
             let verdict = match error {
                 DeliveryError::Transient { .. } => Verdict::Again,
-                DeliveryError::Permanent(_) => Verdict::Never,
+                DeliveryError::Permanent(_) => Verdict::Refused,
             };
             (verdict, Some(error))
         }

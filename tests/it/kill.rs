@@ -78,7 +78,7 @@ async fn a_hundred_kills_lose_and_double_nothing() {
 
     // The session must exist before the first fault, or the broker has nobody to keep it for.
     let mut first = start(file);
-    wait_until(Duration::from_secs(30), "the subscription", async || {
+    wait_until(crate::support::PATIENCE, "the subscription", async || {
         first.log().contains("subscribed")
     })
     .await;

@@ -111,6 +111,7 @@ fn start(
             first: Duration::from_millis(20),
             ..Pace::default()
         },
+        steps: Arc::default(),
     };
     let (outbox, unrecorded) = Outbox::new(parts).unwrap();
     tokio::spawn(outbox.run(Arc::new(Notify::new()), stop.clone()));

@@ -27,7 +27,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 /// Long enough for a loaded machine with two cores; a test never waits for it when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Programs that `tests/run` installs and a plain `cargo test` does without.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 
 use super::ApiError;
 use axum::http::StatusCode;
-use zhiban_core::work_order::MOST;
+use zhiban_core::work_order::{MOST, NotYours};
 use zhiban_core::{Language, Refusal, Text};
 
 /// The HTTP status of a refusal.
@@ -15,6 +15,7 @@ pub(super) fn refusal_status(refusal: &Refusal) -> StatusCode {
         }
         Refusal::Missing { .. } | Refusal::ShelveTooLong => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Changed { .. } => StatusCode::PRECONDITION_FAILED,
+        Refusal::NotYours(_) => StatusCode::FORBIDDEN,
         Refusal::AlreadyAcknowledged { .. }
         | Refusal::LifeSafety
         | Refusal::NotShelved(_)
@@ -62,6 +63,8 @@ fn refusal_code(refusal: &Refusal) -> &'static str {
         Refusal::Missing { .. } | Refusal::ShelveTooLong => "form.invalid",
         Refusal::NotAllowed { .. } => "wo.transition_not_allowed",
         Refusal::FaultStands => "wo.fault_stands",
+        Refusal::NotYours(NotYours::GivenTo(_)) => "wo.not_assignee",
+        Refusal::NotYours(NotYours::OwnRepair) => "wo.own_repair",
         Refusal::Changed { .. } => "wo.changed",
     }
 }
@@ -121,6 +124,12 @@ fn refusal_title(refusal: &Refusal) -> Text {
         }
         Refusal::NotAllowed { .. } => ("工单不能这样流转", "The work order cannot go there"),
         Refusal::FaultStands => ("故障尚未恢复", "The fault still stands"),
+        Refusal::NotYours(NotYours::GivenTo(_)) => {
+            ("工单已派给他人", "The work order is given to somebody else")
+        }
+        Refusal::NotYours(NotYours::OwnRepair) => {
+            ("不能验收自己的维修", "Nobody verifies their own repair")
+        }
         Refusal::Changed { .. } => (
             "工单已被他人修改",
             "Somebody else changed the work order meanwhile",
@@ -248,6 +257,25 @@ fn body_detail(error: &ApiError) -> Option<(&'static str, &'static str)> {
     Some(words)
 }
 
+/// Why a move is somebody else's, and what to do.
+fn not_yours(why: &NotYours) -> (String, String) {
+    match why {
+        NotYours::GivenTo(assignee) => (
+            format!(
+                "工单已派给 {assignee}，只有本人可以接单、到场和维修。要由别人来做，请先转派。"
+            ),
+            format!(
+                "It is given to {assignee}; only they accept it, arrive and work on it. \
+                 Hand it over first if somebody else shall do it."
+            ),
+        ),
+        NotYours::OwnRepair => (
+            "请由没有参加这次维修的人员验收。".to_owned(),
+            "Somebody who did not do the repair must verify it.".to_owned(),
+        ),
+    }
+}
+
 /// What a refusal is in this case, and what to do.
 pub(crate) fn refusal_detail(refusal: &Refusal) -> Text {
     let (zh, en) = match refusal {
@@ -300,6 +328,7 @@ pub(crate) fn refusal_detail(refusal: &Refusal) -> Text {
                 ),
             )
         }
+        Refusal::NotYours(why) => not_yours(why),
         Refusal::FaultStands => (
             "设备尚未报告恢复正常，工单不能结束。".to_owned(),
             "The machine has not reported normal, so the order cannot end.".to_owned(),

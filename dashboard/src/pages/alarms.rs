@@ -7,10 +7,11 @@ use super::items::AlarmItem;
 use super::orders::{Guidance, Tab};
 use super::posts::{LONGEST, Once, REASON, written};
 use super::show::When;
+use super::told::{self, ToldLine};
 use super::{overview::Histogram, render};
 use crate::auth;
 use crate::error::ApiError;
-use crate::ports::{AlarmEventRow, AlarmFilter, AlarmRow};
+use crate::ports::{About, AlarmEventRow, AlarmFilter, AlarmRow};
 use askama::Template;
 use axum::extract::{Form, Path, Query};
 use axum::response::Response;
@@ -62,6 +63,7 @@ struct AlarmPage {
     may_shelve: bool,
     open: bool,
     keys: [String; 4],
+    told: Vec<ToldLine>,
 }
 
 /// The point that the page's trend shows.
@@ -256,6 +258,7 @@ pub(super) async fn detail(visit: Visit, Path(id): Path<String>) -> Result<Respo
         may_shelve: bound.is_some_and(|bound| bound.rule.may_be_shelved()),
         open: live.is_some(),
         keys: std::array::from_fn(|_| key()),
+        told: told::lines(&visit, About::Alarm(id)).await,
         f: visit.frame("alarms"),
         a: item,
     };

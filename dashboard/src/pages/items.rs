@@ -6,7 +6,7 @@ use super::frame::Visit;
 use super::said::Said;
 use super::show::{Symbol, When, value_with_unit};
 use crate::ports::{AlarmRow, OrderRow};
-use zhiban_core::{Alarm, AlarmState, WorkOrder, WorkOrderStatus};
+use zhiban_core::{Alarm, AlarmState, Duration, Timestamp, WorkOrder, WorkOrderStatus};
 
 /// One alarm.
 pub(crate) struct AlarmItem {
@@ -142,6 +142,10 @@ pub(crate) struct OrderItem {
     pub(crate) symbol: Symbol,
     pub(crate) created: When,
     pub(crate) due: Option<Due>,
+    /// What was left of its limit when the clock stopped; empty while it runs.
+    pub(crate) stands: String,
+    /// It was completed or closed before, and is open again.
+    pub(crate) reopened: bool,
     pub(crate) recovered: bool,
     pub(crate) over: bool,
 }
@@ -157,16 +161,20 @@ pub(crate) struct Due {
 
 impl Due {
     pub(crate) fn of(visit: &Visit, order: &WorkOrder) -> Option<Self> {
-        let limit = order.due_at?;
+        order.due_at.map(|limit| Self::until(visit, limit))
+    }
+
+    /// A limit at a time.
+    pub(crate) fn until(visit: &Visit, limit: Timestamp) -> Self {
         let now = visit.times.now;
         let at = visit.times.when(limit);
         let late = now > limit;
         let key = if late { "span.over" } else { "span.left" };
-        Some(Self {
+        Self {
             left: visit.words().with(key, &[("age", &at.age)]),
             hot: limit.since(now).millis() < 15 * 60_000,
             at,
-        })
+        }
     }
 }
 
@@ -209,10 +217,28 @@ impl OrderItem {
             symbol: Symbol::new(words, order.priority, false),
             created: visit.times.when(order.created_at),
             due: if over { None } else { Due::of(visit, order) },
+            stands: order
+                .due_left
+                .filter(|_| !over)
+                .map_or_else(String::new, |left| stands(visit, order.status, left)),
+            reopened: order.reopened_at.is_some(),
             recovered: order.recovered_at.is_some() && !over,
             over,
         }
     }
+}
+
+/// That the clock stands, why, and what was left of the limit.
+fn stands(visit: &Visit, status: WorkOrderStatus, left: Duration) -> String {
+    let words = visit.words();
+    let age = visit.times.span(left.millis().unsigned_abs());
+    let key = match (status, left < Duration::ZERO) {
+        (WorkOrderStatus::OnHold, false) => "order.held_left",
+        (WorkOrderStatus::OnHold, true) => "order.held_late",
+        (_, false) => "order.done_in_time",
+        (_, true) => "order.done_late",
+    };
+    words.with(key, &[("age", &age)])
 }
 
 /// `018` of `WO-20261123-018`: what people say aloud on the day itself.

@@ -24,6 +24,7 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use form::{MoveInput, Rejected};
 use serde::Deserialize;
+use zhiban_core::work_order::Actor;
 use zhiban_core::{Command, Refusal, WorkOrderNumber, WorkOrderStatus};
 
 /// Orders on one page of the records.
@@ -166,7 +167,8 @@ pub(super) async fn transition(
     Form(input): Form<MoveInput>,
 ) -> Result<Response, ApiError> {
     let no = number(&no)?;
-    let step = take(&visit, &no, &input);
+    let actor = service::actor(&visit.app, &visit.me).await?;
+    let step = take(&visit, &no, &input, actor);
     let sent = input.once.run(&visit, "", step).await;
     let error = match sent {
         Ok(_) => return Ok(auth::see_other(&format!("/work-orders/{no}"))),
@@ -182,12 +184,17 @@ pub(super) async fn transition(
 
 /// Takes a step for the status and the person that the form showed: what was decided on another one is refused.
 /// What else happened to the order meanwhile, a comment or another alarm, does not matter.
-async fn take(visit: &Visit, no: &WorkOrderNumber, input: &MoveInput) -> Result<(), ApiError> {
+async fn take(
+    visit: &Visit,
+    no: &WorkOrderNumber,
+    input: &MoveInput,
+    actor: Actor,
+) -> Result<(), ApiError> {
     let mut snapshots = visit.app.snapshot.clone();
     let mut error = ApiError::Unavailable;
     for _ in 0..TRIES {
         let order = snapshots.borrow_and_update().work_orders.get(no).cloned();
-        let command = input.command(no, &visit.me.user, order.as_ref())?;
+        let command = input.command(no, (&visit.me.user, actor), order.as_ref())?;
         if let Some(order) = order.filter(|order| !input.is_of(order)) {
             let (no, version) = (order.no, order.version);
             let standing = service::standing::of_version(&visit.app, &no, version).await;

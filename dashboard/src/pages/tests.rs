@@ -43,18 +43,23 @@ impl Person {
             router,
             cookie: String::new(),
         };
+        person.sign_in(USER).await;
+        person
+    }
+
+    /// From now on it is somebody else.
+    async fn sign_in(&mut self, user: &str) {
         let fields = [
-            ("username", USER),
+            ("username", user),
             ("password", PASSWORD),
             ("next", "/alarms"),
         ];
-        let request = person.request(Method::POST, "/login", "zh-CN", &fields);
-        let response = person.router.clone().oneshot(request).await.unwrap();
+        let request = self.request(Method::POST, "/login", "zh-CN", &fields);
+        let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::SEE_OTHER);
         assert_eq!(response.headers()["location"], "/alarms");
         let cookie = response.headers()["set-cookie"].to_str().unwrap();
-        person.cookie = cookie.split(';').next().unwrap().to_owned();
-        person
+        self.cookie = cookie.split(';').next().unwrap().to_owned();
     }
 
     fn request(
@@ -215,9 +220,17 @@ async fn what_people_write_comes_back_as_text() {
 
 #[tokio::test]
 async fn an_order_goes_from_birth_to_its_end_by_forms_alone() {
-    let person = Person::new().await;
+    let mut person = Person::new().await;
     person.fixture.trip();
     let order = person.order().await;
+    // It is given to somebody else: the page says so, and offers no step that is theirs.
+    let page = person.read(&order, "zh-CN").await;
+    assert!(page.contains("工单已派给 赵师傅"), "{page}");
+    assert!(!page.contains("value=\"accepted\""));
+    let (status, _, page) = person.try_step(&order, "accepted", &[]).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(page.contains("只有本人可以接单"), "{page}");
+    person.sign_in("zhao").await;
     for step in ["accepted", "on_site", "in_progress"] {
         person.step(&order, step, &[("note", "走到这一步")]).await;
     }
@@ -242,6 +255,12 @@ async fn an_order_goes_from_birth_to_its_end_by_forms_alone() {
         ("labor_minutes", "35"),
     ];
     person.step(&order, "completed", &done).await;
+    let page = person.read(&order, "zh-CN").await;
+    assert!(
+        page.contains("须由他人验收") && page.contains("按时完工"),
+        "{page}"
+    );
+    person.sign_in(USER).await;
     let (status, _, page) = person.try_step(&order, "verified", &[]).await;
     assert_eq!(status, StatusCode::CONFLICT, "the fault still stands");
     assert!(
@@ -382,7 +401,8 @@ async fn two_presses_at_the_same_time_are_one_and_both_are_answered() {
 
 #[tokio::test]
 async fn a_step_for_an_older_state_is_refused_and_says_who_changed_it() {
-    let person = Person::new().await;
+    let mut person = Person::new().await;
+    person.sign_in("zhao").await;
     person.fixture.trip();
     let order = person.order().await;
     let (from, of) = person.shown(&order).await;
@@ -396,7 +416,7 @@ async fn a_step_for_an_older_state_is_refused_and_says_who_changed_it() {
     let (status, _, page) = person.post(&path, &old).await;
     assert_eq!(status, StatusCode::PRECONDITION_FAILED);
     assert!(
-        page.contains("李值班于") && page.contains("改为“已接单”"),
+        page.contains("赵师傅于") && page.contains("改为“已接单”"),
         "{page}"
     );
     // The button that came under the finger was another step, and one without a state is no step.
@@ -410,10 +430,10 @@ async fn a_step_for_an_older_state_is_refused_and_says_who_changed_it() {
     assert_eq!(status, StatusCode::PRECONDITION_FAILED);
     let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();
     assert_eq!(problem["current"]["status"], "accepted");
-    assert_eq!(problem["current"]["by"], USER);
+    assert_eq!(problem["current"]["by"], "zhao");
     let told = problem["detail"].as_str().unwrap();
     assert!(
-        told.contains("李值班 moved the order from \"Assigned\" to \"Accepted\" at "),
+        told.contains("赵师傅 moved the order from \"Assigned\" to \"Accepted\" at "),
         "{told}"
     );
 }

@@ -21,7 +21,7 @@ fn sorted(names: &'static str) -> Vec<&'static str> {
     names
 }
 
-const ORDER: &str = "no kind status priority asset title fault_family alarms assignee created_at due_at recovered_at closed_at place";
+const ORDER: &str = "no kind status priority asset title fault_family alarms assignee created_at due_at due_limit due_left_seconds respond_by reopened_at recovered_at closed_at place";
 const ALARM: &str = "id rule asset priority state title raised_at returned_at acknowledged_at acknowledged_by work_order signal danger place";
 
 #[tokio::test]
@@ -166,6 +166,7 @@ async fn alarms_open_and_over() {
             "consequence",
             "action",
             "events",
+            "told",
         ]);
         names.sort_unstable();
         names
@@ -250,7 +251,9 @@ async fn an_order_goes_its_whole_way() {
     let one = one.json();
     assert_eq!(fields(&one), {
         let mut names = sorted(ORDER);
-        names.extend("events repair parts photos occurrences reported_by".split(' '));
+        names.extend(
+            "events repair parts photos occurrences reported_by completed_by told".split(' '),
+        );
         names.sort_unstable();
         names
     });

@@ -1,7 +1,7 @@
 //! Alarms as the API shows them.
 
-use crate::ports::{AlarmEventRow, AlarmRow};
-use crate::wire::{Event, Place, time};
+use crate::ports::{AlarmEventRow, AlarmRow, ToldRow};
+use crate::wire::{Event, Place, Told, time};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zhiban_core::{Alarm as Open, Language, Snapshot};
@@ -113,6 +113,8 @@ pub(crate) struct AlarmDetail {
     pub(crate) action: Option<String>,
     /// Its life, oldest entry first.
     pub(crate) events: Vec<Event>,
+    /// Who was told of it, the latest first.
+    pub(crate) told: Vec<Told>,
 }
 
 impl AlarmDetail {
@@ -121,6 +123,7 @@ impl AlarmDetail {
         snapshot: &Snapshot,
         row: &AlarmRow,
         events: Vec<AlarmEventRow>,
+        told: Vec<ToldRow>,
         language: Language,
     ) -> Self {
         let model = &snapshot.model;
@@ -138,6 +141,7 @@ impl AlarmDetail {
                 .into_iter()
                 .map(|row| Event::alarm(row, language))
                 .collect(),
+            told: told.into_iter().map(Told::from).collect(),
         }
     }
 }
@@ -151,6 +155,7 @@ impl Event {
             change: row.change,
             from: row.from,
             to: row.to,
+            only_account: false,
             note: row.note,
             place: Place::of(row.place.as_ref(), language),
         }

@@ -1,7 +1,7 @@
 //! Work orders as the API shows them.
 
-use crate::ports::{OrderEventRow, OrderRow};
-use crate::wire::{Event, Place, time};
+use crate::ports::{OrderEventRow, OrderRow, ToldRow};
+use crate::wire::{Event, Place, Told, time};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zhiban_core::work_order::{self, Move};
@@ -34,9 +34,21 @@ pub(crate) struct WorkOrder {
     /// When it was made.
     #[schema(format = DateTime)]
     pub(crate) created_at: String,
-    /// When it must be done.
+    /// When the work must be completed; `null` while that clock stands — on hold, and once the work was
+    /// completed — and when nothing says.
     #[schema(format = DateTime)]
     pub(crate) due_at: Option<String>,
+    /// Which limit `due_at` is: `restore`, until the work is completed; `null` when there is none.
+    pub(crate) due_limit: Option<&'static str>,
+    /// What was left when the clock of `due_at` stopped, in seconds, negative when it was late; `null`
+    /// while it runs.
+    pub(crate) due_left_seconds: Option<i64>,
+    /// Until when somebody must have accepted it, or it is told again; `null` when it was, or need not be.
+    #[schema(format = DateTime)]
+    pub(crate) respond_by: Option<String>,
+    /// When it last became work again after it was completed or closed.
+    #[schema(format = DateTime)]
+    pub(crate) reopened_at: Option<String>,
     /// When the machine's own signal became normal.
     #[schema(format = DateTime)]
     pub(crate) recovered_at: Option<String>,
@@ -63,6 +75,10 @@ impl WorkOrder {
             assignee: order.assignee.clone(),
             created_at: time(order.created_at),
             due_at: order.due_at.map(time),
+            due_limit: order.limit.map(|_| "restore"),
+            due_left_seconds: order.due_left.map(|left| left.millis() / 1000),
+            respond_by: order.escalate_at.map(time),
+            reopened_at: order.reopened_at.map(time),
             recovered_at: order.recovered_at.map(time),
             closed_at: order.closed_at.map(time),
             place: Place::of(order.place.as_ref(), language),
@@ -177,10 +193,12 @@ pub(crate) struct WorkOrderDetail {
     /// The order.
     #[serde(flatten)]
     pub(crate) order: WorkOrder,
-    /// How often the fault came; 1 is the first time.
+    /// How often the fault came, each time after the machine had been normal; 1 is the first time.
     pub(crate) occurrences: u32,
     /// Who reported it; `null` when the gateway did.
     pub(crate) reported_by: Option<String>,
+    /// Who said last that the work is done; `null` when nobody did.
+    pub(crate) completed_by: Option<String>,
     /// What was found and done.
     pub(crate) repair: Repair,
     /// The parts it took.
@@ -189,6 +207,8 @@ pub(crate) struct WorkOrderDetail {
     pub(crate) photos: Vec<Photo>,
     /// Its life, oldest entry first; `null` when it cannot be read now.
     pub(crate) events: Option<Vec<Event>>,
+    /// Who was told of it, the latest first; `null` when it cannot be read now.
+    pub(crate) told: Option<Vec<Told>>,
 }
 
 impl WorkOrderDetail {
@@ -196,12 +216,14 @@ impl WorkOrderDetail {
     pub(crate) fn of(
         row: &OrderRow,
         events: Option<Vec<OrderEventRow>>,
+        told: Option<Vec<ToldRow>>,
         language: Language,
     ) -> Self {
         Self {
             order: WorkOrder::of(&row.order, &row.asset, language),
             occurrences: row.order.occurrences,
             reported_by: row.order.reported_by.clone(),
+            completed_by: row.order.completed_by.clone(),
             repair: Repair::from(&row.order.repair),
             parts: row.order.parts.iter().map(Part::from).collect(),
             photos: photos(&row.order),
@@ -209,6 +231,7 @@ impl WorkOrderDetail {
                 let events = events.into_iter();
                 events.map(|row| Event::order(row, language)).collect()
             }),
+            told: told.map(|told| told.into_iter().map(Told::from).collect()),
         }
     }
 }
@@ -222,6 +245,7 @@ impl Event {
             change: row.change,
             from: row.from,
             to: row.to,
+            only_account: row.only_account,
             note: row.note,
             place: Place::of(row.place.as_ref(), language),
         }

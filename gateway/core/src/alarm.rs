@@ -274,6 +274,8 @@ pub enum AlarmChange {
     Commented,
     /// The place of the fault became known, changed, or is no longer sure.
     Located,
+    /// The gateway's clock was set, and the end of its shelving with it.
+    ClockSet,
 }
 
 impl AlarmChange {
@@ -287,6 +289,7 @@ impl AlarmChange {
             AlarmChange::Unshelved => "unshelved",
             AlarmChange::Commented => "commented",
             AlarmChange::Located => "located",
+            AlarmChange::ClockSet => "clock_set",
         }
     }
 }

@@ -24,7 +24,8 @@ use crate::notification::Notification;
 use crate::point::{PointState, PointUpdate, Quality, QualityReason, SampleBatch, Value};
 use crate::time::{Duration, Timestamp};
 use crate::work_order::{
-    RecordEdit, Repair, WorkOrder, WorkOrderEvent, WorkOrderNumber, WorkOrderStatus,
+    Actor, NotYours, RecordEdit, Repair, WorkOrder, WorkOrderEvent, WorkOrderNumber,
+    WorkOrderStatus,
 };
 use deadlines::{Deadline, Deadlines};
 use places::Followed;
@@ -153,6 +154,8 @@ pub struct MoveWorkOrder {
     pub to: WorkOrderStatus,
     /// Who.
     pub by: String,
+    /// As whom they do it: core knows no accounts.
+    pub actor: Actor,
     /// The version the person saw; `None` moves it whatever it is.
     pub version: Option<u32>,
     /// Free words.
@@ -210,6 +213,9 @@ pub enum Refusal {
         /// To there.
         to: WorkOrderStatus,
     },
+    /// Somebody else must make the move.
+    #[error(transparent)]
+    NotYours(#[from] NotYours),
     /// The table asks for more.
     #[error("fields are missing: {}", missing.iter().map(|field| field.code()).collect::<Vec<_>>().join(", "))]
     Missing {
@@ -244,7 +250,7 @@ pub enum Effect {
     /// An alarm changed.
     Alarm(AlarmTransition),
     /// Something happened to an order.
-    WorkOrder(WorkOrderEvent),
+    WorkOrder(Box<WorkOrderEvent>),
     /// Somebody must be told.
     Notify(Notification),
 }
@@ -263,6 +269,13 @@ impl Effects {
     fn recorded(&mut self, at: Option<Timestamp>) {
         if let Some(Effect::WorkOrder(event)) = self.records.last_mut() {
             event.recorded_at = at;
+        }
+    }
+
+    /// That what was recorded last was allowed only because the site has no other account.
+    fn only_account(&mut self, only: bool) {
+        if let Some(Effect::WorkOrder(event)) = self.records.last_mut() {
+            event.only_account = only;
         }
     }
 }
@@ -472,7 +485,7 @@ impl Facility {
         }
         if let Input::ClockSet(by) = input {
             // Before anything is found to be due by the new time.
-            self.clock_set(by);
+            self.clock_set(by, now, effects);
         }
         self.run_due(now, effects);
         match input {

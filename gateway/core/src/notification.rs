@@ -15,7 +15,9 @@ use crate::work_order::WorkOrderNumber;
 pub enum NotifyReason {
     /// A fault opened an order.
     Raised,
-    /// The same fault came again on an open order.
+    /// Another alarm of a fault that still stands joined its open order.
+    Joined,
+    /// The fault came again after the machine was normal, while its order was still open.
     Repeated,
     /// A fault came back and re-opened its order.
     Reopened,
@@ -27,30 +29,36 @@ pub enum NotifyReason {
     Escalated,
     /// The place of the fault became known, or changed.
     Located,
+    /// An order that somebody completed is work again: told to who completed it.
+    SentBack,
 }
 
 impl NotifyReason {
     /// Every reason.
-    pub const ALL: [NotifyReason; 7] = [
+    pub const ALL: [NotifyReason; 9] = [
         NotifyReason::Raised,
+        NotifyReason::Joined,
         NotifyReason::Repeated,
         NotifyReason::Reopened,
         NotifyReason::Recovered,
         NotifyReason::Assigned,
         NotifyReason::Escalated,
         NotifyReason::Located,
+        NotifyReason::SentBack,
     ];
 
     /// The stable name.
     pub fn code(self) -> &'static str {
         match self {
             NotifyReason::Raised => "raised",
+            NotifyReason::Joined => "joined",
             NotifyReason::Repeated => "repeated",
             NotifyReason::Reopened => "reopened",
             NotifyReason::Recovered => "recovered",
             NotifyReason::Assigned => "assigned",
             NotifyReason::Escalated => "escalated",
             NotifyReason::Located => "located",
+            NotifyReason::SentBack => "sent_back",
         }
     }
 }
@@ -111,6 +119,12 @@ pub struct Notification {
     pub work_order: Option<WorkOrderNumber>,
     /// What it is about.
     pub title: Text,
+    /// What a person wrote with it, with their name; `None` when the gateway did it.
+    pub note: Option<String>,
+    /// Until when somebody must have accepted the order; `None` when nothing says.
+    pub respond_by: Option<Timestamp>,
+    /// When the work must be completed; `None` while that clock stands, and when nothing says.
+    pub due_at: Option<Timestamp>,
     /// When it happened.
     pub at: Timestamp,
     /// How the fault is at that moment.

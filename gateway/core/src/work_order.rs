@@ -7,7 +7,7 @@ use crate::alarm::{AlarmId, Priority};
 use crate::model::{AssetId, RuleId};
 use crate::place::Place;
 use crate::text::Text;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use std::fmt;
 use std::str::FromStr;
 
@@ -115,6 +115,17 @@ impl WorkOrderStatus {
             WorkOrderStatus::Closed | WorkOrderStatus::Rejected | WorkOrderStatus::Cancelled
         )
     }
+
+    /// Whether the time limit runs: not before somebody found the order to be needed, not on hold,
+    /// and not after the work was called done.
+    pub fn clock_runs(self) -> bool {
+        use WorkOrderStatus as S;
+        match self {
+            S::Approved | S::Assigned | S::Accepted | S::OnSite | S::InProgress => true,
+            S::Requested | S::OnHold | S::Completed | S::Verified => false,
+            S::Closed | S::Rejected | S::Cancelled => false,
+        }
+    }
 }
 
 coded! {
@@ -154,6 +165,41 @@ pub struct Move {
     pub to: WorkOrderStatus,
     /// What must be said.
     pub needs: &'static [Field],
+    /// Who may make it.
+    pub who: Who,
+}
+
+/// Who may make a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Everybody who is signed in.
+    Anybody,
+    /// The one the order is given to: nobody accepts, arrives or works for somebody else.
+    Assignee,
+    /// Anybody but the one who did the work: nobody verifies their own repair.
+    Another,
+}
+
+/// As whom somebody makes a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// A person, one of several who may sign in.
+    Person,
+    /// The only person who may sign in: they do everything, and the record says so.
+    OnlyPerson,
+    /// Another system, by its token: it says what people decided there, and has no hands.
+    Machine,
+}
+
+/// Why somebody may not make a move that the table has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotYours {
+    /// The order is given to somebody else.
+    #[error("the work order is given to {0}; only they may do this")]
+    GivenTo(String),
+    /// They did the work themselves.
+    #[error("who did the work cannot verify it")]
+    OwnRepair,
 }
 
 impl Move {
@@ -163,6 +209,31 @@ impl Move {
         let assignee = nobody.then_some(Field::Assignee);
         self.needs.iter().copied().chain(assignee).collect()
     }
+
+    /// Whether somebody may make this move of an order; `true` when only because nobody else can.
+    ///
+    /// # Errors
+    /// Somebody else must make it.
+    pub fn check(&self, order: &WorkOrder, by: &str, actor: Actor) -> Result<bool, NotYours> {
+        let refusal = match self.who {
+            Who::Anybody => None,
+            Who::Assignee => {
+                let other = order.assignee.as_deref().filter(|assignee| *assignee != by);
+                other.map(|assignee| NotYours::GivenTo(assignee.to_owned()))
+            }
+            Who::Another => {
+                let worked = [&order.completed_by, &order.assignee];
+                let own = order.completed_by.is_some()
+                    && worked.into_iter().flatten().any(|person| person == by);
+                own.then_some(NotYours::OwnRepair)
+            }
+        };
+        match (refusal, actor) {
+            (None, _) | (Some(_), Actor::Machine) => Ok(false),
+            (Some(_), Actor::OnlyPerson) => Ok(true),
+            (Some(refusal), Actor::Person) => Err(refusal),
+        }
+    }
 }
 
 /// The whole table of moves that people make. What the gateway does by itself is in `facility`.
@@ -170,7 +241,16 @@ pub const MOVES: &[Move] = {
     use Field::{Assignee, Cause, Reason, Remedy};
     use WorkOrderStatus as S;
     const fn row(from: S, to: S, needs: &'static [Field]) -> Move {
-        Move { from, to, needs }
+        let who = Who::Anybody;
+        Move {
+            from,
+            to,
+            needs,
+            who,
+        }
+    }
+    const fn only(who: Who, row: Move) -> Move {
+        Move { who, ..row }
     }
     &[
         row(S::Requested, S::Approved, &[]),
@@ -178,25 +258,28 @@ pub const MOVES: &[Move] = {
         row(S::Requested, S::Cancelled, &[Reason]),
         row(S::Approved, S::Assigned, &[Assignee]),
         row(S::Approved, S::Cancelled, &[Reason]),
-        row(S::Assigned, S::Accepted, &[]),
+        only(Who::Assignee, row(S::Assigned, S::Accepted, &[])),
         row(S::Assigned, S::Assigned, &[Assignee, Reason]),
         row(S::Assigned, S::Approved, &[Reason]),
         row(S::Assigned, S::Cancelled, &[Reason]),
-        row(S::Accepted, S::OnSite, &[]),
+        only(Who::Assignee, row(S::Accepted, S::OnSite, &[])),
         row(S::Accepted, S::Assigned, &[Assignee, Reason]),
         row(S::Accepted, S::Approved, &[Reason]),
         row(S::Accepted, S::Cancelled, &[Reason]),
-        row(S::OnSite, S::InProgress, &[]),
+        only(Who::Assignee, row(S::OnSite, S::InProgress, &[])),
         row(S::OnSite, S::Assigned, &[Assignee, Reason]),
         row(S::OnSite, S::Approved, &[Reason]),
-        row(S::InProgress, S::OnHold, &[Reason]),
-        row(S::InProgress, S::Completed, &[Cause, Remedy]),
+        only(Who::Assignee, row(S::InProgress, S::OnHold, &[Reason])),
+        only(
+            Who::Assignee,
+            row(S::InProgress, S::Completed, &[Cause, Remedy]),
+        ),
         row(S::InProgress, S::Assigned, &[Assignee, Reason]),
         row(S::InProgress, S::Approved, &[Reason]),
-        row(S::OnHold, S::InProgress, &[]),
+        only(Who::Assignee, row(S::OnHold, S::InProgress, &[])),
         row(S::OnHold, S::Approved, &[Reason]),
         row(S::OnHold, S::Cancelled, &[Reason]),
-        row(S::Completed, S::Verified, &[]),
+        only(Who::Another, row(S::Completed, S::Verified, &[])),
         row(S::Completed, S::InProgress, &[Reason]),
         row(S::Completed, S::Approved, &[Reason]),
         row(S::Verified, S::Closed, &[]),
@@ -233,22 +316,34 @@ pub struct WorkOrder {
     pub fault_family: String,
     /// Every alarm that belongs to it, oldest first.
     pub alarms: Vec<AlarmId>,
-    /// How often the fault came: 1 is the first time.
+    /// How often the fault came: 1 is the first time. A further alarm of a fault that still stands
+    /// is no second time.
     pub occurrences: u32,
     /// Who does it.
     pub assignee: Option<String>,
+    /// Who said last that the work is done; `None` when nobody did, or the gateway by itself.
+    pub completed_by: Option<String>,
     /// Who reported it; `None` when the gateway did.
     pub reported_by: Option<String>,
     /// What becomes of it when the machine is normal again.
     pub close: ClosePolicy,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it must be done; `None` when nothing says.
+    /// How long the work may take until it is completed: the shortest `due` of the rules whose
+    /// alarms belong to the order, the same when it is new and when it is open again.
+    pub limit: Option<Duration>,
+    /// When the work must be completed; `None` while the clock stands, and when nothing says.
     pub due_at: Option<Timestamp>,
-    /// When more people are told that nobody took it; `None` when they were, or need not be.
+    /// What was left of the limit when the clock stopped, negative when it was late; `None` while
+    /// it runs, and when nothing says.
+    pub due_left: Option<Duration>,
+    /// Until when somebody must have accepted it, or it is told again; `None` when it was, or
+    /// need not be.
     pub escalate_at: Option<Timestamp>,
     /// When the machine's own signal became normal; `None` while the fault stands.
     pub recovered_at: Option<Timestamp>,
+    /// When it last became work again after it was completed or closed.
+    pub reopened_at: Option<Timestamp>,
     /// When it ended.
     pub closed_at: Option<Timestamp>,
     /// What was found and done.
@@ -268,7 +363,9 @@ coded! {
         Created = "created",
         /// It moved in the table.
         Moved = "moved",
-        /// The same fault came again.
+        /// Another alarm came of a fault that still stands.
+        Joined = "joined",
+        /// The same fault came again after the machine was normal.
         Repeated = "repeated",
         /// The machine is normal again.
         Recovered = "recovered",
@@ -276,8 +373,10 @@ coded! {
         Reopened = "reopened",
         /// It became more urgent because a worse fault of the family came.
         Raised = "raised",
-        /// Nobody took it in time, and more people were told.
+        /// Nobody accepted it in time.
         Escalated = "escalated",
+        /// The gateway's clock was set, and what the order waits for with it.
+        ClockSet = "clock_set",
         /// Somebody wrote something.
         Commented = "commented",
         /// Somebody changed how urgent it is.
@@ -295,6 +394,9 @@ coded! {
     }
 }
 
+/// How the note of an entry begins that is about an alarm; its number follows.
+pub const ALARM_NOTE: &str = "alarm ";
+
 impl WorkOrderChange {
     /// Whether it changes what the order's record holds: its parts or photos.
     pub fn edits_record(self) -> bool {
@@ -303,11 +405,13 @@ impl WorkOrderChange {
             C::PartAdded | C::PartRemoved | C::PhotoAdded | C::PhotoRemoved => true,
             C::Created
             | C::Moved
+            | C::Joined
             | C::Repeated
             | C::Recovered
             | C::Reopened
             | C::Raised
             | C::Escalated
+            | C::ClockSet
             | C::Commented
             | C::Edited
             | C::Located => false,
@@ -332,6 +436,8 @@ pub struct WorkOrderEvent {
     pub recorded_at: Option<Timestamp>,
     /// The person; `None` when the gateway did it.
     pub by: Option<String>,
+    /// Whether the person may have made the move only because the site has no other account.
+    pub only_account: bool,
     /// What was written with it.
     pub note: Option<String>,
 }

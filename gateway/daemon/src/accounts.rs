@@ -13,6 +13,7 @@ mod tests;
 pub use admin::{AccountError, AccountRow, TokenRow};
 pub(crate) use secret::hex;
 
+use crate::clock::Steps;
 use crate::config::SiteConfig;
 use crate::journal::read::Reader;
 use crate::journal::{JournalError, Store};
@@ -50,16 +51,24 @@ pub struct Accounts {
     /// When sessions were last used, as far as it could not be written down: a store that takes
     /// nothing must not shut out who watches the building.
     unwritten: Arc<Mutex<BTreeMap<String, Timestamp>>>,
+    /// The steps of the clock that the store does not know of yet: nobody is signed out by one.
+    steps: Arc<Steps>,
 }
 
 impl Accounts {
-    /// The accounts of an open store.
+    /// The accounts of an open store, with a clock of their own.
     pub fn new(store: Store) -> Self {
+        Self::with_steps(store, Arc::default())
+    }
+
+    /// The accounts of an open store whose times the engine moves when the clock is set.
+    pub fn with_steps(store: Store, steps: Arc<Steps>) -> Self {
         Self {
             store,
             passwords: Arc::new(Passwords::default()),
             site: Arc::default(),
             unwritten: Arc::default(),
+            steps,
         }
     }
 
@@ -71,6 +80,11 @@ impl Accounts {
             site: names.into(),
             ..self
         }
+    }
+
+    /// A time of the wall clock by the clock that stored times go by.
+    fn by_stored_clock(&self, now: DateTime<Utc>) -> Timestamp {
+        Timestamp::from(now) - self.steps.unsettled()
     }
 
     fn unwritten(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
@@ -226,7 +240,7 @@ impl Accounts {
         if !self.is_empty().await? {
             return Ok(Err(SetupRefused::Done));
         }
-        let now = crate::journal::now();
+        let now = self.steps.stored_now();
         if let Err(refused) = self.take_setup_try(&token, now).await? {
             return Ok(Err(refused));
         }
@@ -296,7 +310,7 @@ impl zhiban_dashboard::ports::Accounts for Accounts {
         password: String,
         now: DateTime<Utc>,
     ) -> BoxFuture<'_, Result<Option<Opened>, SignInError>> {
-        let opened = self.open_session(user, password, now.into());
+        let opened = self.open_session(user, password, self.by_stored_clock(now));
         let failed = |error| {
             if matches!(error, AccountError::Busy) {
                 return SignInError::Busy;
@@ -321,7 +335,7 @@ impl zhiban_dashboard::ports::Accounts for Accounts {
         secret: String,
         now: DateTime<Utc>,
     ) -> BoxFuture<'_, Result<Option<Identity>, Unavailable>> {
-        let found = self.of_session(secret, now.into());
+        let found = self.of_session(secret, self.by_stored_clock(now));
         found.map(|result| result.map_err(unavailable)).boxed()
     }
 

@@ -24,7 +24,8 @@ use zhiban_core::{Language, Notification, NotifyReason, Priority};
 pub struct Rendered {
     /// The same on every retry and in every channel.
     pub id: String,
-    /// Why people are told: `raised`, `repeated`, `reopened`, `recovered`, `assigned`, `escalated`, `located`.
+    /// Why people are told: `raised`, `joined`, `repeated`, `reopened`, `recovered`, `assigned`,
+    /// `escalated`, `located`, `sent_back`.
     pub reason: String,
     /// 1 to 4.
     pub priority: u8,
@@ -62,6 +63,10 @@ pub struct Rendered {
     pub site: String,
     /// Where to look at it; `None` when the gateway's own address is not configured.
     pub url: Option<String>,
+    /// Until when somebody must have accepted the order, RFC 3339 in UTC.
+    pub respond_by: Option<String>,
+    /// Until when the work must be completed, RFC 3339 in UTC; `None` while that clock stands.
+    pub due_at: Option<String>,
     /// It could not be recorded yet: the record store fails.
     pub unrecorded: bool,
 }
@@ -99,7 +104,8 @@ pub enum DeliveryError {
         /// How long the other side asks to be left alone.
         retry_after: Option<Duration>,
     },
-    /// It will not work however often it is tried.
+    /// The other side refuses it. That may be a mistake of its own, such as a redeployment: the
+    /// outbox decides how long it is tried all the same.
     #[error("{0}")]
     Permanent(String),
 }
@@ -128,6 +134,8 @@ pub struct Configured {
     pub language: Language,
     /// How many messages it sends at once, 1 to 4.
     pub concurrency: usize,
+    /// How long a message that does not guard life is tried again.
+    pub retry_for: Duration,
     /// The channel.
     pub channel: Arc<dyn Channel>,
 }
@@ -232,6 +240,7 @@ pub fn set_up(
             name: name.clone(),
             language: config.language,
             concurrency,
+            retry_for: config.retry_for.to_std(),
             channel,
         });
         routes.push(Route {
@@ -266,6 +275,9 @@ mod tests {
             alarm: None,
             work_order: None,
             title: Text::new("困人", "Trapped"),
+            note: None,
+            respond_by: None,
+            due_at: None,
             at: Timestamp::default(),
             incident: Default::default(),
         }

@@ -13,6 +13,7 @@ mod turn;
 pub use inbox::Inbox;
 
 use crate::channels::Routes;
+use crate::clock::Steps;
 use crate::health::Board;
 use crate::history::HistoryHandle;
 use crate::journal::{DeadLetter, InboxKey, Journal, JournalError};
@@ -133,6 +134,8 @@ pub struct Parts {
     pub tracker: TaskTracker,
     /// Beats with every turn.
     pub pulse: Pulse,
+    /// The steps of the clock, shared with who compares stored times with now.
+    pub steps: Arc<Steps>,
 }
 
 /// The engine.
@@ -155,9 +158,10 @@ impl Engine {
     /// An engine that has done nothing yet.
     pub fn new(parts: Parts) -> Self {
         let shown_at = Instant::now();
+        let clock = Clock::new(parts.steps.clone());
         Self {
             parts,
-            clock: Clock::new(),
+            clock,
             waiting: Waiting::default(),
             retry: RETRY.0,
             asked: Asked::default(),
@@ -199,6 +203,7 @@ impl Engine {
         let (now, set) = self.clock.now();
         let mut turn = Turn::new(now);
         if let Some(by) = set {
+            turn.step.clock_set = Some(by);
             self.handle_all(vec![Input::ClockSet(by)], &mut turn);
         }
         let mut next = first;
@@ -353,6 +358,9 @@ impl Engine {
 
     /// What a durable turn lets out: the news, the answers, the acknowledgements.
     fn release(&mut self, turn: Turn) {
+        if let Some(by) = turn.step.clock_set {
+            self.clock.written(by);
+        }
         let wake = !turn.step.outbox.is_empty();
         self.news.extend(turn.news());
         let events = crate::history::events(self.parts.facility.model(), &turn.step.records);

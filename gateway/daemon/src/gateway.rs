@@ -4,6 +4,7 @@
 
 use crate::accounts::Accounts;
 use crate::channels::{self, Routes};
+use crate::clock::Steps;
 use crate::config::{LinkConfig, Loaded};
 use crate::drivers::modbus::memory::Memory;
 use crate::drivers::{self, DriverContext, LinkSpec};
@@ -103,15 +104,14 @@ impl Gateway {
         let journal = Arc::new(journal);
         let now = now();
         let facility = Facility::restore(loaded.model.clone(), records, now);
-        let board = Arc::new(Board::default());
-        board.set("journal", true, true, "");
+        let board = new_board();
+        let steps = Arc::new(Steps::default());
         let (drivers, engine, rest) = (Group::default(), Group::default(), Group::default());
 
         let (options, model) = (history_options(&loaded, &journal)?, loaded.model.clone());
         let (history, series, health) =
             history::start(options, model, rest.stop.clone(), &rest.tasks).await?;
-        let wake = Arc::new(Notify::new());
-        let (routes, unrecorded) = start_outbox(&loaded, &journal, &wake, &board, &rest)?;
+        let (routes, unrecorded, wake) = start_outbox(&loaded, &journal, &board, &steps, &rest)?;
         let (snapshot, snapshots) = watch::channel(Arc::new(facility.snapshot(now)));
         let (live, _) = broadcast::channel(LIVE);
         let (handle, queue) = EngineHandle::channel();
@@ -129,6 +129,7 @@ impl Gateway {
             board: board.clone(),
             tracker: rest.tasks.clone(),
             pulse: pulse.clone(),
+            steps: steps.clone(),
         };
         engine
             .tasks
@@ -136,7 +137,8 @@ impl Gateway {
         let photos = open_photos(&loaded)?.on(journal.store().disk().clone());
         start_drivers(&loaded, &handle, &board, &drivers)?;
 
-        let accounts = Arc::new(Accounts::new(journal.store().clone()).at(&loaded.config.site));
+        let accounts = Accounts::with_steps(journal.store().clone(), steps);
+        let accounts = Arc::new(accounts.at(&loaded.config.site));
         let router = zhiban_dashboard::router(App {
             snapshot: snapshots,
             commands: forward_commands(handle, &rest),
@@ -208,6 +210,13 @@ fn maintain(journal: Arc<Journal>, rest: &Group) {
         .spawn(async move { journal.maintain(stop).await });
 }
 
+/// A board on which the record store, which is open, works.
+fn new_board() -> Arc<Board> {
+    let board = Arc::new(Board::default());
+    board.set("journal", true, true, "");
+    board
+}
+
 fn open_photos(loaded: &Loaded) -> Result<PhotoFolder> {
     let storage = &loaded.config.storage;
     let folder = storage.data_dir.join("photos");
@@ -264,10 +273,11 @@ fn history_options(loaded: &Loaded, journal: &Journal) -> Result<history::Option
 fn start_outbox(
     loaded: &Loaded,
     journal: &Arc<Journal>,
-    wake: &Arc<Notify>,
     board: &Arc<Board>,
+    steps: &Arc<Steps>,
     rest: &Group,
-) -> Result<(Arc<Routes>, outbox::Unrecorded)> {
+) -> Result<(Arc<Routes>, outbox::Unrecorded, Arc<Notify>)> {
+    let wake = Arc::new(Notify::new());
     let (channels, routes) = channels::set_up(&loaded.config.notify.channels)?;
     let routes = Arc::new(routes);
     let (outbox, unrecorded) = Outbox::new(outbox::Parts {
@@ -277,10 +287,11 @@ fn start_outbox(
         url: loaded.config.http.public_url.clone(),
         board: board.clone(),
         pace: outbox::Pace::default(),
+        steps: steps.clone(),
     })?;
     rest.tasks
         .spawn(outbox.run(wake.clone(), rest.stop.clone()));
-    Ok((routes, unrecorded))
+    Ok((routes, unrecorded, wake))
 }
 
 fn start_drivers(

@@ -57,6 +57,8 @@ pub struct Step {
     pub dead_letters: Vec<DeadLetter>,
     /// The idempotency keys of what people asked for, with what is known of the answer.
     pub answers: Vec<(String, StoredAnswer)>,
+    /// The clock was set by as much since the step before: what waits in the store moves with it.
+    pub clock_set: Option<zhiban_core::Duration>,
 }
 
 impl Step {
@@ -68,6 +70,7 @@ impl Step {
             && self.inbox.is_empty()
             && self.dead_letters.is_empty()
             && self.answers.is_empty()
+            && self.clock_set.is_none()
     }
 }
 

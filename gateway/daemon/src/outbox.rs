@@ -13,6 +13,7 @@ mod told;
 pub use text::TextsError;
 
 use crate::channels::{Configured, LONGEST_RETRY_AFTER, Routes};
+use crate::clock::Steps;
 use crate::health::Board;
 use crate::journal::{Journal, Store};
 use lane::Lane;
@@ -39,9 +40,11 @@ pub struct Pace {
     pub first: Duration,
     /// No wait is longer.
     pub longest: Duration,
-    /// A message older than this is given up,
+    /// A message that guards life is given up when it is older than this, whatever was answered; another
+    /// one after the time of its channel. Ages are those of a clock that nobody set.
     pub give_up: Duration,
-    /// once it was tried this often: a clock that was set forward ages nothing.
+    /// What guards life is tried at least this often: a gateway that started with a wrong clock must
+    /// not take it for old.
     pub least: u32,
     /// A message that could not be recorded is given up after this.
     pub give_up_unrecorded: Duration,
@@ -92,6 +95,8 @@ pub struct Parts {
     pub board: Arc<Board>,
     /// How failures are tried again.
     pub pace: Pace,
+    /// By how much the clock was set that the rows do not know of yet.
+    pub steps: Arc<Steps>,
 }
 
 /// The outbox task.
@@ -100,6 +105,7 @@ pub struct Outbox {
     store: Store,
     board: Arc<Board>,
     give_up: Duration,
+    steps: Arc<Steps>,
 }
 
 /// Tells people what cannot be recorded, marked as such.
@@ -132,6 +138,7 @@ impl Outbox {
                 store: parts.journal.store().clone(),
                 renderer: renderer.clone(),
                 pace: parts.pace,
+                steps: parts.steps.clone(),
                 wake: Arc::new(Notify::new()),
             };
             lanes.push((Arc::new(lane), receiver));
@@ -141,6 +148,7 @@ impl Outbox {
             store: parts.journal.store().clone(),
             board: parts.board,
             give_up: parts.pace.give_up,
+            steps: parts.steps,
         };
         let unrecorded = Unrecorded {
             model,
@@ -171,7 +179,9 @@ impl Outbox {
                 () = stop.cancelled() => break,
                 () = wake.notified() => bells.iter().for_each(|bell| bell.notify_one()),
                 _ = look.tick() => show_standing(&self.store, &self.board, &mut shown).await,
-                _ = orphans.tick() => give_up_orphans(&self.store, &served, self.give_up).await,
+                _ = orphans.tick() => {
+                    give_up_orphans(&self.store, &served, self.give_up, &self.steps).await;
+                }
             }
         }
         while tasks.join_next().await.is_some() {}
@@ -186,8 +196,8 @@ async fn show_standing(store: &Store, board: &Board, shown: &mut String) {
             #[expect(clippy::cast_precision_loss, reason = "a gauge; counts are small")]
             metrics::gauge!("zhiban_outbox_pending").set(standing.pending as f64);
             let detail = format!(
-                "{} waiting, {} of them failing, {} given up today",
-                standing.pending, standing.failing, standing.dead
+                "{} waiting, {} of them failing, {} given up today, {} of those guard life",
+                standing.pending, standing.failing, standing.dead, standing.dead_life_safety
             );
             (standing.failing + standing.dead == 0, detail)
         }
@@ -200,9 +210,9 @@ async fn show_standing(store: &Store, board: &Board, shown: &mut String) {
     }
 }
 
-async fn give_up_orphans(store: &Store, served: &[String], give_up: Duration) {
+async fn give_up_orphans(store: &Store, served: &[String], give_up: Duration, steps: &Steps) {
     let age = i64::try_from(give_up.as_millis()).unwrap_or(i64::MAX);
-    let before = crate::journal::now() - zhiban_core::Duration::from_millis(age);
+    let before = steps.stored_now() - zhiban_core::Duration::from_millis(age);
     match queue::give_up_orphans(store, served, before).await {
         Ok(0) => {}
         Ok(messages) => {

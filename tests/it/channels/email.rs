@@ -71,9 +71,9 @@ async fn every_answer_has_its_meaning() {
         ("450", Verdict::Again),
         ("451", Verdict::Again),
         ("452", Verdict::Again),
-        ("550", Verdict::Never),
-        ("551", Verdict::Never),
-        ("553", Verdict::Never),
+        ("550", Verdict::Refused),
+        ("551", Verdict::Refused),
+        ("553", Verdict::Refused),
         ("000", Verdict::Again),
     ] {
         let verdict = send(port, &[&format!("{name}@example.com")]).await;
@@ -88,10 +88,16 @@ async fn an_address_that_is_gone_does_not_silence_the_others() {
         return;
     };
     let to = ["550@example.com", "li@example.com", "wang@example.com"];
-    assert_eq!(send(server.port(), &to).await, Verdict::Taken);
+    let mail = Email::new(options(server.port(), &to)).unwrap();
+    let (verdict, error) = judge(&mail).await;
+    assert_eq!(verdict, Verdict::Refused, "one did not get it");
+    let said = error.unwrap().to_string();
+    assert_eq!(said, "1 of 3 receivers: the mail server answered 550");
     let mut heard = [server.mail().await, server.mail().await].map(|mail| mail["to"][0].clone());
     heard.sort_by_key(ToString::to_string);
     assert_eq!(heard, ["li@example.com", "wang@example.com"]);
+    assert_eq!(judge(&mail).await.0, Verdict::Refused);
+    assert!(server.is_quiet(), "who has a copy gets no second one");
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ async fn every_status_has_its_meaning() {
         (Verdict::Taken, &[200_u16, 201, 202, 204][..]),
         (Verdict::Again, &[408, 425, 429, 500, 502, 503, 504, 599]),
         (
-            Verdict::Never,
+            Verdict::Refused,
             &[
                 301, 302, 307, 308, 400, 401, 403, 404, 405, 410, 413, 415, 422,
             ],
@@ -115,7 +115,13 @@ async fn every_status_has_its_meaning() {
 
 #[tokio::test]
 async fn it_is_asked_to_wait_and_waits() {
-    for (header, expected) in [("30", Some(30)), ("86400", Some(600)), ("soon", None)] {
+    for (header, expected) in [
+        ("30", Some(30)),
+        ("86400", Some(600)),
+        ("Fri, 31 Dec 2100 23:59:59 GMT", Some(600)),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", Some(0)),
+        ("soon", None),
+    ] {
         let (port, status, _seen) = serve(Some(header)).await;
         status.store(429, Ordering::SeqCst);
         let (_, error) = judge(&*Hook::channel(port)).await;
@@ -165,6 +171,8 @@ async fn the_body_is_whole_signed_and_the_same_on_every_try() {
         "at",
         "site",
         "url",
+        "respond_by",
+        "due_at",
         "unrecorded",
     ];
     expected.sort_unstable();

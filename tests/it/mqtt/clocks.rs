@@ -2,7 +2,6 @@
 //! that stand still or only know seconds. No change that a device sent may ever be swallowed.
 
 use std::path::Path;
-use std::time::Duration;
 
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -85,7 +84,7 @@ async fn what_waited_for_days_and_what_an_odd_clock_says_is_a_fault() {
     let db = folder.path().join("data/core.db");
     let start = || Zhiban::start(&["--log", "info", "run", "--config", &file]);
     let mut first = start();
-    wait_until(Duration::from_secs(30), "the subscription", async || {
+    wait_until(crate::support::PATIENCE, "the subscription", async || {
         first.log().contains("subscribed")
     })
     .await;

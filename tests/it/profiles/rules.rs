@@ -248,7 +248,7 @@ fn loops_that_a_panel_does_not_have_hold_up_no_recovery() {
 #[test]
 fn a_second_fire_is_told_like_the_first() {
     let one = Value::Integer(1);
-    let joined = NotifyReason::Repeated;
+    let joined = NotifyReason::Joined;
     let mut panel = Watched::new(CLSS, &[("node_online", on())]);
     panel.say(&[("loop3_detector_alarms", one.clone())]);
     let told = panel.say(&[("loop3_detector_alarms", Value::Integer(2))]);
@@ -294,7 +294,7 @@ fn outputs_and_feedback_without_a_fire_are_told_as_life_safety() {
         assert_eq!(told, [urgent("started_without_fire", NotifyReason::Raised)]);
         // The fire itself, when it comes, is one order with it.
         let told = panel.say(&[("fire", on())]);
-        assert_eq!(told, [urgent("fire", NotifyReason::Repeated)]);
+        assert_eq!(told, [urgent("fire", NotifyReason::Joined)]);
     }
     let mut panel = Watched::new("virtual-fire-panel", &[("normal", on())]);
     panel.say(&[("fire", on()), ("started", on())]);

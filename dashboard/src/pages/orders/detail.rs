@@ -6,13 +6,17 @@ use super::super::frame::{Frame, Visit};
 use super::super::items::{AlarmItem, Due, OrderItem};
 use super::super::picture::Subject;
 use super::super::show::{Reading, When};
-use super::form::{MoveForm, Rejected, moves};
+use super::super::told::{self, ToldLine};
+use super::super::words::Words;
+use super::form::{MoveForm, Rejected, moves, not_yours};
 use super::record::{self, PartView, PhotoForm, PhotoView};
 use crate::error::ApiError;
-use crate::ports::OrderEventRow;
+use crate::ports::{About, OrderEventRow, OrderRow};
+use crate::service;
 use askama::Template;
 use zhiban_core::alarm::Signal;
 use zhiban_core::alarm::rule::AlarmRule;
+use zhiban_core::work_order::{ALARM_NOTE, Actor};
 use zhiban_core::{AssetId, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
 
 /// Live facts shown on an order.
@@ -29,8 +33,11 @@ pub(super) struct OrderPage {
     source: String,
     version: u32,
     due: Option<Due>,
+    /// Until when somebody must have accepted it.
+    respond: Option<Due>,
     /// Share of the time limit that is left, 0 to 100.
     left: i64,
+    reopened: String,
     steps: Vec<Step>,
     closed: Option<When>,
     recovered: Option<When>,
@@ -48,6 +55,9 @@ pub(super) struct OrderPage {
     photo_forms: Vec<PhotoForm>,
     main: Option<MoveForm>,
     others: Vec<MoveForm>,
+    /// Why the next step is not for who looks.
+    not_yours: String,
+    told: Vec<ToldLine>,
     people: Vec<(String, String)>,
     problem: Option<String>,
     /// Somebody just reported it, and is shown its number.
@@ -110,14 +120,8 @@ impl OrderPage {
         no: &WorkOrderNumber,
         rejected: Option<Rejected>,
     ) -> Result<Self, ApiError> {
-        let found = visit.app.archive.work_order(no.clone()).await;
         let live = visit.snapshot.work_orders.get(no);
-        let (row, events) = match found {
-            Ok(Some((row, events))) => (Some(row), events),
-            Ok(None) => (None, Vec::new()),
-            Err(error) if live.is_none() => return Err(error.into()),
-            Err(_) => (None, Vec::new()),
-        };
+        let (row, events) = recorded(visit, no, live.is_some()).await?;
         let order = live.or(row.as_ref().map(|row| &row.order));
         let order = order.ok_or(ApiError::NotFound)?;
         let asset = match (live, &row) {
@@ -130,19 +134,21 @@ impl OrderPage {
             (Some(_), _) | (None, None) => OrderItem::live(visit, order),
         };
         let rule = rule_of(visit, order, live.is_some());
-        let (main, others) = moves(visit, order, rejected.as_ref());
-        let people = visit.people.iter();
+        let actor = service::actor(&visit.app, &visit.me).await;
+        let actor = actor.unwrap_or(Actor::Person);
+        let (main, others) = moves(visit, order, actor, rejected.as_ref());
+        let told = told::lines(visit, About::Order(order.no.clone())).await;
+        let alarms = alarms(visit, order).await;
         let words = visit.words();
         Ok(Self {
             f: visit.frame("orders"),
             kind: words.code("kind", order.kind.code()),
-            source: order.reported_by.as_deref().map_or_else(
-                || words.t("order.raised_by"),
-                |by| words.with("order.reported_by", &[("name", &visit.person(by))]),
-            ),
+            source: source(visit, order),
             version: order.version,
             due: Due::of(visit, order).filter(|_| !order.status.is_over()),
+            respond: order.escalate_at.map(|at| Due::until(visit, at)),
             left: left(visit, order),
+            reopened: reopened(visit, order),
             steps: steps(visit, order.status),
             closed: order.closed_at.map(|at| visit.times.when(at)),
             recovered: order.recovered_at.map(|at| visit.times.when(at)),
@@ -150,11 +156,7 @@ impl OrderPage {
             repeated: (order.occurrences > 1).then(|| words.n("order.repeated", order.occurrences)),
             configured: asset.is_some(),
             facts: asset.map_or_else(Vec::new, |asset| facts(visit, asset, rule)),
-            guidance: rule.map(|rule| {
-                let bound = visit.snapshot.model.rule(rule);
-                Guidance::new(visit, &bound.rule)
-            }),
-            alarms: alarms(visit, order).await,
+            guidance: rule.map(|rule| Guidance::new(visit, &visit.snapshot.model.rule(rule).rule)),
             repair: repair(visit, order),
             parts: record::parts(order),
             part_key: uuid::Uuid::new_v4().to_string(),
@@ -162,16 +164,46 @@ impl OrderPage {
             photo_forms: record::photo_forms(visit),
             main,
             others,
-            people: people
-                .map(|(user, _)| (user.clone(), visit.person(user)))
-                .collect(),
+            not_yours: not_yours(visit, order, actor),
+            told,
+            people: people(visit),
             received: visit.look.here.ends_with("?received=1"),
             problem: rejected.map(|one| one.said(words)),
-            events: events.iter().rev().map(|one| line(visit, one)).collect(),
+            events: lines(visit, &events, &alarms),
+            alarms,
             comment_key: uuid::Uuid::new_v4().to_string(),
             o: item,
         })
     }
+}
+
+/// An order and its life as they are recorded; nothing when they cannot be read and the order is open.
+async fn recorded(
+    visit: &Visit,
+    no: &WorkOrderNumber,
+    live: bool,
+) -> Result<(Option<OrderRow>, Vec<OrderEventRow>), ApiError> {
+    match visit.app.archive.work_order(no.clone()).await {
+        Ok(Some((row, events))) => Ok((Some(row), events)),
+        Err(error) if !live => Err(error.into()),
+        Ok(None) | Err(_) => Ok((None, Vec::new())),
+    }
+}
+
+/// Who made the order.
+fn source(visit: &Visit, order: &WorkOrder) -> String {
+    let words = visit.words();
+    match &order.reported_by {
+        Some(by) => words.with("order.reported_by", &[("name", &visit.person(by))]),
+        None => words.t("order.raised_by"),
+    }
+}
+
+/// Everybody who can be given the order.
+fn people(visit: &Visit) -> Vec<(String, String)> {
+    let users = visit.people.keys();
+    let named = users.map(|user| (user.clone(), visit.person(user)));
+    named.collect()
 }
 
 /// The latest alarms of an order, open or over; what cannot be read is left out.
@@ -211,9 +243,26 @@ fn rule_of(visit: &Visit, order: &WorkOrder, live: bool) -> Option<zhiban_core::
 }
 
 fn left(visit: &Visit, order: &WorkOrder) -> i64 {
-    let Some(due) = order.due_at else { return 0 };
-    let whole = due.since(order.created_at).millis().max(1);
+    let (Some(due), Some(limit)) = (order.due_at, order.limit) else {
+        return 0;
+    };
+    let whole = limit.millis().max(1);
     (due.since(visit.times.now).millis() * 100 / whole).clamp(0, 100)
+}
+
+/// That and since when the order is open again, and who had completed it.
+fn reopened(visit: &Visit, order: &WorkOrder) -> String {
+    let Some(at) = order.reopened_at.filter(|_| !order.status.is_over()) else {
+        return String::new();
+    };
+    let time = visit.times.when(at).full;
+    match &order.completed_by {
+        Some(user) => visit.words().with(
+            "order.reopened_by",
+            &[("time", &time), ("name", &visit.person(user))],
+        ),
+        None => visit.words().with("order.reopened", &[("time", &time)]),
+    }
 }
 
 fn steps(visit: &Visit, status: S) -> Vec<Step> {
@@ -279,12 +328,25 @@ fn repair(visit: &Visit, order: &WorkOrder) -> Vec<(String, String)> {
     .collect()
 }
 
-fn line(visit: &Visit, event: &OrderEventRow) -> EventLine {
+/// An order's life, the latest entry first.
+fn lines(visit: &Visit, events: &[OrderEventRow], alarms: &[AlarmItem]) -> Vec<EventLine> {
+    let latest = events.iter().rev();
+    latest.map(|one| line(visit, one, alarms)).collect()
+}
+
+fn line(visit: &Visit, event: &OrderEventRow, alarms: &[AlarmItem]) -> EventLine {
     let words = visit.words();
     let status = |code: &str| words.code_or_same("status", code);
+    let moved = format!("{} → {}", status(&event.from), status(&event.to));
     let what = match event.change.as_str() {
-        "moved" | "reopened" => format!("{} → {}", status(&event.from), status(&event.to)),
-        change => words.code_or_same("order_change", change),
+        "moved" => moved,
+        change if event.from == event.to => words.code_or_same("order_change", change),
+        change => format!("{}: {moved}", words.code_or_same("order_change", change)),
+    };
+    let what = if event.only_account {
+        format!("{what} ({})", words.t("order.only_account"))
+    } else {
+        what
     };
     EventLine {
         at: visit.times.when(event.at),
@@ -296,13 +358,26 @@ fn line(visit: &Visit, event: &OrderEventRow) -> EventLine {
         // The hash of a photo is for proof, not for reading.
         note: event
             .note
-            .clone()
+            .as_deref()
             .filter(|note| !note.starts_with("sha256:"))
+            .map(|note| about(words, note, alarms))
             .unwrap_or_else(|| match event.change.as_str() {
                 "created" | "located" => visit.spot(event.place.as_ref()),
                 _ => String::new(),
             }),
         recorded: event.recorded_at.map(|at| visit.times.when(at)),
+    }
+}
+
+/// A note as people read it: of one that names an alarm, which and what.
+fn about(words: Words, note: &str, alarms: &[AlarmItem]) -> String {
+    let Some(id) = note.strip_prefix(ALARM_NOTE) else {
+        return note.to_owned();
+    };
+    let name = words.with("order.about_alarm", &[("id", id)]);
+    match alarms.iter().find(|alarm| alarm.id == id) {
+        Some(alarm) => format!("{name} · {}", alarm.title),
+        None => name,
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::words::Words;
 use crate::error::ApiError;
 use serde::Deserialize;
 use zhiban_core::facility::MoveWorkOrder;
-use zhiban_core::work_order::{Field, Move, Repair, moves_from};
+use zhiban_core::work_order::{Actor, Field, Move, NotYours, Repair, moves_from};
 use zhiban_core::{Command, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
 
 /// The most minutes of work that are believed.
@@ -62,7 +62,7 @@ impl MoveInput {
     pub(super) fn command(
         &self,
         no: &WorkOrderNumber,
-        by: &str,
+        (by, actor): (&str, Actor),
         order: Option<&WorkOrder>,
     ) -> Result<Command, ApiError> {
         let to = S::from_code(&self.to).ok_or_else(|| ApiError::field("/to", "unknown"))?;
@@ -78,6 +78,7 @@ impl MoveInput {
             no: no.clone(),
             to,
             by: by.to_owned(),
+            actor,
             version: order.map(|order| order.version),
             note: text(&self.note, "note")?,
             reason: text(&self.reason, "reason")?,
@@ -126,15 +127,17 @@ pub(super) struct MoveForm {
     pub(super) refused: bool,
 }
 
-/// The step that comes next, and every other.
+/// The step that comes next, and every other that this person may take.
 pub(super) fn moves(
     visit: &Visit,
     order: &WorkOrder,
+    actor: Actor,
     rejected: Option<&Rejected>,
 ) -> (Option<MoveForm>, Vec<MoveForm>) {
     let next = next_of(order.status);
-    let all =
-        moves_from(order.status).map(|row| (row.to, MoveForm::new(visit, order, row, rejected)));
+    let all = moves_from(order.status)
+        .filter(|row| row.check(order, &visit.me.user, actor).is_ok())
+        .map(|row| (row.to, MoveForm::new(visit, order, row, rejected)));
     let (mut main, mut others) = (None, Vec::new());
     for (to, form) in all {
         if Some(to) == next && main.is_none() {
@@ -144,6 +147,20 @@ pub(super) fn moves(
         }
     }
     (main, others)
+}
+
+/// Why the step that comes next is not this person's; empty when it is.
+pub(super) fn not_yours(visit: &Visit, order: &WorkOrder, actor: Actor) -> String {
+    let next = next_of(order.status);
+    let row = moves_from(order.status).find(|row| Some(row.to) == next);
+    match row.map(|row| row.check(order, &visit.me.user, actor)) {
+        Some(Err(NotYours::GivenTo(user))) => {
+            let name = visit.person(&user);
+            visit.words().with("order.not_assignee", &[("name", &name)])
+        }
+        Some(Err(NotYours::OwnRepair)) => visit.words().t("order.own_repair"),
+        Some(Ok(_)) | None => String::new(),
+    }
 }
 
 /// The step that usually comes next.
@@ -284,7 +301,7 @@ mod tests {
             ..MoveInput::default()
         };
         let no = "WO-20261123-018".parse().unwrap();
-        let error = input.command(&no, "li", None).unwrap_err();
+        let error = input.command(&no, ("li", Actor::Person), None).unwrap_err();
         assert_eq!(error.errors()[0].pointer, "/labor_minutes");
     }
 }

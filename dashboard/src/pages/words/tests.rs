@@ -68,7 +68,7 @@ fn both_languages_have_the_same_keys_and_the_same_blanks() {
 }
 
 /// Groups whose keys are codes of core, looked up by `code`.
-const GROUPS: [&str; 18] = [
+const GROUPS: [&str; 19] = [
     "alarm_change.",
     "asset_state.",
     "class.",
@@ -87,6 +87,7 @@ const GROUPS: [&str; 18] = [
     "signal.",
     "state.",
     "status.",
+    "told_reason.",
 ];
 
 #[test]
@@ -124,7 +125,7 @@ fn every_key_used_exists_and_no_key_is_left_over() {
 #[test]
 fn every_code_of_core_has_a_word() {
     use zhiban_core::work_order::{PhotoStage, WorkOrderChange, WorkOrderKind};
-    use zhiban_core::{AlarmState, QualityReason, Signal, WorkOrderStatus};
+    use zhiban_core::{AlarmState, NotifyReason, QualityReason, Signal, WorkOrderStatus};
     let zh = table("zh-CN.toml");
     let mut codes: Vec<String> = Vec::new();
     codes.extend(
@@ -160,6 +161,11 @@ fn every_code_of_core_has_a_word() {
     for kind in crate::ports::DeviceFault::KINDS {
         codes.extend(["fault.", "fault_cure."].map(|group| format!("{group}{kind}")));
     }
+    codes.extend(
+        NotifyReason::ALL
+            .iter()
+            .map(|one| format!("told_reason.{}", one.code())),
+    );
     for stage in PhotoStage::ALL {
         codes.extend(["photo.", "order.photo_"].map(|group| format!("{group}{}", stage.code())));
     }

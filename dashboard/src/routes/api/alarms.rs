@@ -6,7 +6,7 @@ use super::query::{self, Params};
 use crate::App;
 use crate::auth::{Lang, Signed};
 use crate::error::ApiError;
-use crate::ports::AlarmFilter;
+use crate::ports::{About, AlarmFilter};
 use crate::service;
 use crate::wire::Page;
 use crate::wire::alarm::{Alarm, AlarmDetail};
@@ -103,8 +103,11 @@ pub(super) async fn one(
 ) -> Result<Json<AlarmDetail>, ApiError> {
     let found = app.archive.alarm(number(&id)?).await?;
     let (row, events) = found.ok_or(ApiError::NotFound)?;
+    let told = app.archive.told(About::Alarm(row.id)).await?;
     let snapshot = app.snapshot.borrow().clone();
-    Ok(Json(AlarmDetail::of(&snapshot, &row, events, language)))
+    Ok(Json(AlarmDetail::of(
+        &snapshot, &row, events, told, language,
+    )))
 }
 
 /// Says that somebody has seen it.

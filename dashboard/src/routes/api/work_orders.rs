@@ -6,7 +6,7 @@ use super::query::{self, Params};
 use crate::App;
 use crate::auth::{Lang, Signed};
 use crate::error::ApiError;
-use crate::ports::{Identity, OrderFilter, OrderRow};
+use crate::ports::{About, Identity, OrderFilter, OrderRow};
 use crate::service;
 use crate::wire::Page;
 use crate::wire::request::{
@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use zhiban_core::facility::{MoveWorkOrder, NewWorkOrder};
-use zhiban_core::work_order::{Repair, moves_from};
+use zhiban_core::work_order::{Actor, Repair, moves_from};
 use zhiban_core::{
     Command, Language, Outcome, Priority, Timestamp, WorkOrderNumber, WorkOrderStatus,
 };
@@ -153,12 +153,13 @@ pub(super) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (row, events) = service::work_order(&app, &number(&no)?).await?;
+    let told = app.archive.told(About::Order(row.order.no.clone())).await?;
     let tag = tag(&row, language);
     let known = headers.get(header::IF_NONE_MATCH);
     if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let detail = WorkOrderDetail::of(&row, Some(events), language);
+    let detail = WorkOrderDetail::of(&row, Some(events), Some(told), language);
     Ok(([(header::ETAG, tag)], Json(detail)).into_response())
 }
 
@@ -191,16 +192,20 @@ pub(super) async fn edit(
     Ok(response)
 }
 
-/// Where the order may go now, and what must be said with each move.
+/// Where the caller may move the order now, and what must be said with each move.
 #[utoipa::path(get, path = "/api/v1/work-orders/{no}/transitions", tag = "work orders",
     params(("no" = String, Path, description = "The order's number")),
     responses((status = 200, body = Page<Transition>)))]
 pub(super) async fn moves(
     State(app): State<App>,
+    Signed(who): Signed,
     Path(no): Path<String>,
 ) -> Result<Json<Page<Transition>>, ApiError> {
     let (row, _) = service::work_order(&app, &number(&no)?).await?;
-    let moves = moves_from(row.order.status).map(|one| Transition::of(&row.order, one));
+    let actor = service::actor(&app, &who).await?;
+    let moves = moves_from(row.order.status)
+        .filter(|one| one.check(&row.order, &who.user, actor).is_ok())
+        .map(|one| Transition::of(&row.order, one));
     Ok(Json(Page::whole(moves.collect())))
 }
 
@@ -219,7 +224,8 @@ pub(super) async fn transition(
     Body(body): Body<TransitionRequest>,
 ) -> Result<Response, ApiError> {
     let version = matched(&headers).flatten();
-    let step = step(number(&no)?, who, version, body, (app.now)())?;
+    let actor = service::actor(&app, &who).await?;
+    let step = step(number(&no)?, (who, actor), version, body, (app.now)())?;
     let command = Command::MoveWorkOrder(Box::new(step));
     let (_, response) = carried_out(&app, command, language).await?;
     Ok(response)
@@ -227,7 +233,7 @@ pub(super) async fn transition(
 
 fn step(
     no: WorkOrderNumber,
-    who: Identity,
+    (who, actor): (Identity, Actor),
     version: Option<u32>,
     body: TransitionRequest,
     now: Timestamp,
@@ -254,6 +260,7 @@ fn step(
         no,
         to: form.done(to)?,
         by: who.user,
+        actor,
         version,
         note,
         reason,
@@ -318,12 +325,13 @@ async fn carried_out(
             None
         }
     };
+    let told = app.archive.told(About::Order(order.no.clone())).await.ok();
     let asset = app.snapshot.borrow().model.asset(order.asset).code.clone();
     let row = OrderRow {
         order: *order,
         asset,
     };
-    let detail = WorkOrderDetail::of(&row, events, language);
+    let detail = WorkOrderDetail::of(&row, events, told, language);
     let response = ([(header::ETAG, tag(&row, language))], Json(detail)).into_response();
     Ok((row, response))
 }

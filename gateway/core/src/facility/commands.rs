@@ -170,12 +170,16 @@ impl Facility {
             alarms: Vec::new(),
             occurrences: 1,
             assignee: None,
+            completed_by: None,
             reported_by: Some(new.by.clone()),
             close: ClosePolicy::Never,
             created_at: now,
+            limit: None,
             due_at: None,
+            due_left: None,
             escalate_at: None,
             recovered_at: None,
+            reopened_at: None,
             closed_at: None,
             repair: Repair::default(),
             parts: Vec::new(),
@@ -195,7 +199,7 @@ impl Facility {
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
-        let mut order = self.check_move(&step)?;
+        let (mut order, only_account) = self.check_move(&step)?;
         let from = order.status;
         order.status = step.to;
         fill(&mut order.repair.problem, step.repair.problem);
@@ -210,11 +214,21 @@ impl Facility {
         } else if step.to == WorkOrderStatus::Approved {
             order.assignee = None;
         }
+        let back = is_sent_back(from, step.to);
+        if step.to == WorkOrderStatus::Completed {
+            order.completed_by = Some(step.by.clone());
+        } else if back {
+            order.reopened_at = Some(now);
+        }
+        // Nobody needs to be told what they did themselves.
+        let tell_completer = back && order.completed_by.as_ref() != Some(&step.by);
         let (no, by) = (order.no.clone(), Some(step.by));
         let note = match (step.reason, step.note) {
             (Some(reason), Some(note)) => Some(format!("{reason}\n{note}")),
             (reason, note) => reason.or(note),
         };
+        let why = by.iter().chain(&note).map(String::as_str);
+        let why = why.collect::<Vec<_>>().join(": ");
         self.record_order(
             order,
             WorkOrderChange::Moved,
@@ -225,11 +239,15 @@ impl Facility {
             effects,
         );
         effects.recorded(step.recorded_at);
+        effects.only_account(only_account);
         if given {
             self.tell(NotifyReason::Assigned, None, Some(&no), now, effects);
         } else if step.to == WorkOrderStatus::Approved && from != WorkOrderStatus::Requested {
             // Given back: the crew must know that nobody has it any more.
             self.tell(NotifyReason::Raised, None, Some(&no), now, effects);
+        }
+        if tell_completer {
+            self.tell_completer(&no, None, Some(why), now, effects);
         }
         self.close_unreported(&no, by, now, effects);
         self.outcome(&no)
@@ -279,12 +297,14 @@ impl Facility {
         }
     }
 
-    fn check_move(&self, step: &MoveWorkOrder) -> Result<WorkOrder, Refusal> {
+    /// The order, and whether it may be moved only because the site has no other account.
+    fn check_move(&self, step: &MoveWorkOrder) -> Result<(WorkOrder, bool), Refusal> {
         let order = self.order(&step.no)?;
         let (from, to) = (order.status, step.to);
         check_version(order, step.version)?;
         let row = moves_from(from).find(|row| row.to == to);
         let row = row.ok_or(Refusal::NotAllowed { from, to })?;
+        let only_account = row.check(order, &step.by, step.actor)?;
         let said =
             |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
         let missing: Vec<Field> = row
@@ -307,7 +327,7 @@ impl Facility {
         if (ends || dropped) && self.fault_stands(&order.alarms) {
             return Err(Refusal::FaultStands);
         }
-        Ok(order.clone())
+        Ok((order.clone(), only_account))
     }
 }
 
@@ -319,6 +339,12 @@ fn check_version(order: &WorkOrder, seen: Option<u32>) -> Result<(), Refusal> {
         }),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether a move makes work again of what was called done.
+fn is_sent_back(from: WorkOrderStatus, to: WorkOrderStatus) -> bool {
+    matches!(from, WorkOrderStatus::Completed | WorkOrderStatus::Verified)
+        && matches!(to, WorkOrderStatus::InProgress | WorkOrderStatus::Approved)
 }
 
 fn fill(field: &mut Option<String>, new: Option<String>) {

@@ -19,7 +19,7 @@ pub(crate) enum Deadline {
     Place(AlarmId),
     /// A shelved alarm comes back.
     Unshelve(AlarmId),
-    /// An order that nobody took is told wider.
+    /// An order that nobody accepted is told again.
     Escalate(WorkOrderNumber),
     /// A closed order can no longer be re-opened.
     Forget(WorkOrderNumber),
@@ -59,20 +59,10 @@ impl Deadlines {
         }
     }
 
-    /// The clock was set by as much. Forward, only what is not written down with its time moves.
+    /// The clock was set by as much: what waits, waits as long as it would have.
     pub(crate) fn shift(&mut self, by: Duration) {
-        let moves = |key: &Deadline| match key {
-            Deadline::Rule(_) | Deadline::Stale(_) | Deadline::Place(_) => true,
-            Deadline::Unshelve(_) | Deadline::Escalate(_) | Deadline::Forget(_) => {
-                by < Duration::ZERO
-            }
-        };
-        let all: Vec<_> = self
-            .by_key
-            .iter()
-            .filter(|(key, _)| moves(key))
-            .map(|(key, at)| (key.clone(), *at))
-            .collect();
+        let all = std::mem::take(&mut self.by_key);
+        self.by_time.clear();
         for (key, at) in all {
             self.set(key, at + by);
         }

@@ -10,13 +10,14 @@ use crate::facility::deadlines::Deadline;
 use crate::notification::{Audience, Notification, NotifyReason};
 use crate::time::{Duration, Timestamp};
 use crate::work_order::{
-    Repair, WorkOrder, WorkOrderChange, WorkOrderEvent, WorkOrderKind, WorkOrderNumber,
+    ALARM_NOTE, Repair, WorkOrder, WorkOrderChange, WorkOrderEvent, WorkOrderKind, WorkOrderNumber,
     WorkOrderStatus,
 };
 use chrono::Datelike;
 
 impl Facility {
-    /// A raised alarm opens an order, joins the open one, or re-opens the last one.
+    /// A raised alarm opens an order, joins the open one, or re-opens the last one. Only one that
+    /// comes after the machine was normal is the fault again; what comes before belongs to it.
     pub(super) fn act(
         &mut self,
         alarm: &Alarm,
@@ -41,6 +42,8 @@ impl Facility {
         let no = order.no.clone();
         if order.status.is_over() {
             self.reopen(order, alarm, now, effects);
+        } else if self.fault_stands(&order.alarms) {
+            self.further(order, alarm, now, effects);
         } else {
             self.repeat(order, alarm, now, effects);
         }
@@ -64,12 +67,16 @@ impl Facility {
             alarms: vec![alarm.id],
             occurrences: 1,
             assignee,
+            completed_by: None,
             reported_by: None,
             close: rule.close,
             created_at: now,
+            limit: Some(rule.due),
             due_at: Some(now + rule.due),
+            due_left: None,
             escalate_at: None,
             recovered_at: None,
+            reopened_at: None,
             closed_at: None,
             repair: Repair::default(),
             parts: Vec::new(),
@@ -100,11 +107,9 @@ impl Facility {
         effects: &mut Effects,
     ) {
         let from = order.status;
-        let due = self.model.rule(alarm.rule).rule.due;
         self.deadlines.clear(&Deadline::Forget(order.no.clone()));
         order.assignee = self.on_call(alarm);
         order.status = start(order.assignee.as_deref());
-        order.due_at = Some(now + due);
         order.closed_at = None;
         // Where the fault was last time says nothing of this time.
         order.place = None;
@@ -112,6 +117,8 @@ impl Facility {
         // must be said anew.
         let before = told(&std::mem::take(&mut order.repair));
         self.join(&mut order, alarm);
+        order.occurrences += 1;
+        begin_again(&mut order, now);
         let no = order.no.clone();
         self.record_order(
             order,
@@ -123,8 +130,33 @@ impl Facility {
             effects,
         );
         self.tell(NotifyReason::Reopened, Some(alarm), Some(&no), now, effects);
+        self.tell_completer(&no, Some(alarm), None, now, effects);
     }
 
+    /// Another alarm of a fault that still stands: it belongs to the order and moves nothing.
+    fn further(
+        &mut self,
+        mut order: WorkOrder,
+        alarm: &Alarm,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let from = order.status;
+        self.join(&mut order, alarm);
+        let no = order.no.clone();
+        self.record_order(
+            order,
+            WorkOrderChange::Joined,
+            from,
+            now,
+            None,
+            about(alarm),
+            effects,
+        );
+        self.tell(NotifyReason::Joined, Some(alarm), Some(&no), now, effects);
+    }
+
+    /// The fault is there again after the machine was normal.
     fn repeat(
         &mut self,
         mut order: WorkOrder,
@@ -134,8 +166,11 @@ impl Facility {
     ) {
         let from = order.status;
         self.join(&mut order, alarm);
+        order.occurrences += 1;
         // Work that was called done is not: the fault is back.
-        if matches!(from, WorkOrderStatus::Completed | WorkOrderStatus::Verified) {
+        let back = matches!(from, WorkOrderStatus::Completed | WorkOrderStatus::Verified);
+        if back {
+            begin_again(&mut order, now);
             order.status = if order.repair.remedy.is_some() && order.assignee.is_some() {
                 WorkOrderStatus::InProgress
             } else {
@@ -149,10 +184,36 @@ impl Facility {
             from,
             now,
             None,
-            None,
+            about(alarm),
             effects,
         );
         self.tell(NotifyReason::Repeated, Some(alarm), Some(&no), now, effects);
+        if back {
+            self.tell_completer(&no, Some(alarm), None, now, effects);
+        }
+    }
+
+    /// Who said that the work is done learns when and why it is work again, whoever has it now.
+    pub(super) fn tell_completer(
+        &self,
+        no: &WorkOrderNumber,
+        alarm: Option<&Alarm>,
+        note: Option<String>,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let completer = self
+            .orders
+            .get(no)
+            .and_then(|order| order.completed_by.clone());
+        let Some(person) = completer else {
+            return;
+        };
+        self.tell(NotifyReason::SentBack, alarm, Some(no), now, effects);
+        if let Some(Effect::Notify(told)) = effects.records.last_mut() {
+            told.audience = Audience::Person(person);
+            told.note = note;
+        }
     }
 
     /// Adds an alarm to an order; the worse of the two priorities and the stricter close policy hold.
@@ -161,7 +222,6 @@ impl Facility {
         if !order.alarms.contains(&alarm.id) {
             order.alarms.push(alarm.id);
         }
-        order.occurrences += 1;
         if order.recovered_at.take().is_some() {
             order.place = None;
         }
@@ -171,7 +231,12 @@ impl Facility {
             order.priority = rule.priority;
             order.title = rule.title.clone();
             order.rule = Some(alarm.rule);
-            order.due_at = order.due_at.min(Some(alarm.raised_at + rule.due));
+        }
+        order.limit = shorter(order.limit, rule.due);
+        if let Some(at) = &mut order.due_at {
+            *at = (*at).min(alarm.raised_at + rule.due);
+        } else if let Some(left) = &mut order.due_left {
+            *left = (*left).min(rule.due);
         }
         if order.rule == Some(alarm.rule) || order.place.is_none() {
             order.place = alarm.place.clone().or(order.place.take());
@@ -226,6 +291,7 @@ impl Facility {
             .any(|alarm| self.model.rule(alarm.rule).rule.life_safety)
     }
 
+    /// Nobody accepted the order in time: everybody is told. Who could be is not known here.
     pub(super) fn escalate(&mut self, no: &WorkOrderNumber, now: Timestamp, effects: &mut Effects) {
         let Some(mut order) = self.orders.get(no).cloned() else {
             return;
@@ -297,7 +363,7 @@ impl Facility {
         next
     }
 
-    /// An order that waits for somebody to take it is told wider when nobody does in time.
+    /// An order that waits for somebody to accept it is told again when nobody does in time.
     fn watch(&mut self, order: &mut WorkOrder, anew: bool, now: Timestamp) {
         let after = self.model.policy.escalate_after;
         let waits = matches!(
@@ -344,6 +410,7 @@ impl Facility {
                 self.families.retain(|_, known| *known != no);
             }
         }
+        run_clock(&mut order, at);
         let to = order.status;
         let given = matches!(change, WorkOrderChange::Created | WorkOrderChange::Moved);
         self.watch(&mut order, given || from != to, at);
@@ -356,9 +423,10 @@ impl Facility {
             at,
             recorded_at: None,
             by,
+            only_account: false,
             note,
         };
-        effects.records.push(Effect::WorkOrder(event));
+        effects.records.push(Effect::WorkOrder(Box::new(event)));
     }
 
     /// Step 5: what happened becomes something to tell.
@@ -417,6 +485,9 @@ impl Facility {
                 .map(|rule| rule.title.clone())
                 .or(title)
                 .unwrap_or_default(),
+            note: None,
+            respond_by: order.and_then(|order| order.escalate_at),
+            due_at: order.and_then(|order| order.due_at),
             at: now,
             incident: self.incident(alarm, order),
         }));
@@ -427,6 +498,11 @@ impl Facility {
             .on_call(&self.model.asset(alarm.asset).class)
             .map(str::to_owned)
     }
+}
+
+/// Which alarm an entry of an order's life is about, as pages find it again.
+fn about(alarm: &Alarm) -> Option<String> {
+    Some(format!("{ALARM_NOTE}{}", alarm.id))
 }
 
 /// What was found and done, in one text; `None` when nothing was said.
@@ -444,6 +520,32 @@ fn start(assignee: Option<&str>) -> WorkOrderStatus {
     } else {
         WorkOrderStatus::Approved
     }
+}
+
+/// What was called done is work again: its limit begins anew, as that of a new order does.
+fn begin_again(order: &mut WorkOrder, now: Timestamp) {
+    order.reopened_at = Some(now);
+    order.due_at = order.limit.map(|limit| now + limit);
+    order.due_left = None;
+}
+
+/// The clock of the limit stands and runs as the status says.
+fn run_clock(order: &mut WorkOrder, now: Timestamp) {
+    match (order.status.clock_runs(), order.due_at, order.due_left) {
+        (false, Some(due), _) => {
+            order.due_left = Some(Duration::from_millis(due.millis() - now.millis()));
+            order.due_at = None;
+        }
+        (true, None, Some(left)) => {
+            order.due_at = Some(now + left);
+            order.due_left = None;
+        }
+        (true | false, _, _) => {}
+    }
+}
+
+fn shorter(limit: Option<Duration>, due: Duration) -> Option<Duration> {
+    Some(limit.map_or(due, |limit| limit.min(due)))
 }
 
 fn stricter(one: ClosePolicy, other: ClosePolicy) -> ClosePolicy {

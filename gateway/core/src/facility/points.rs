@@ -5,15 +5,20 @@
 //! old fault that nobody was told of is one all the same. One that was judged before is told once.
 
 use super::{Effects, Facility};
+use crate::alarm::AlarmChange;
 use crate::facility::deadlines::Deadline;
 use crate::model::{AssetId, LinkState, PointId, RuleId};
 use crate::point::{PointUpdate, Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::time::{Duration, Timestamp};
+use crate::work_order::WorkOrderChange;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 
 /// A device's clock may be behind by so much and still speak of now, however short its period.
 const SLACK: Duration = Duration::from_secs(60);
+
+/// A move of the clock that is smaller is not written down on every order that waits.
+const SEEN: Duration = Duration::from_secs(60);
 
 /// When and how a sample came.
 struct Origin {
@@ -256,11 +261,11 @@ impl Facility {
         (silent, next)
     }
 
-    /// The clock was set: everything that waits, waits as long as it would have. When it was set
-    /// forward, what stands in the records with a time of day — the end of a shelving, of a window,
-    /// of the patience with an order — keeps that time.
-    pub(super) fn clock_set(&mut self, by: Duration) {
+    /// The clock was set: everything that waits, waits as long as it would have. What stands in the
+    /// records with a time of day, such as the limit of an order, moves with the clock.
+    pub(super) fn clock_set(&mut self, by: Duration, now: Timestamp, effects: &mut Effects) {
         self.deadlines.shift(by);
+        self.move_limits(by, now, effects);
         for heard in self.heard.iter_mut().flatten().chain(&mut self.point_heard) {
             *heard = *heard + by;
         }
@@ -269,9 +274,6 @@ impl Facility {
                 state.at = state.at.map(|at| at + by);
             }
             self.wrong.fill_with(Wrong::default);
-            for order in self.orders.values_mut() {
-                order.escalate_at = order.escalate_at.map(|at| at + by);
-            }
         }
         self.followed.clear();
         for rule in &mut self.rules {
@@ -280,6 +282,39 @@ impl Facility {
                 pending.paused = pending.paused.map(|paused| paused + by);
             }
             rule.memory.clear();
+        }
+    }
+
+    /// Moves the limits of orders and the ends of shelvings, and writes down a move that people see.
+    fn move_limits(&mut self, by: Duration, now: Timestamp, effects: &mut Effects) {
+        let seen = by.millis().abs() >= SEEN.millis();
+        let sign = if by < Duration::ZERO { "-" } else { "+" };
+        let note = format!("{sign}{}", Duration::from_millis(by.millis().abs()));
+        let mut moved = Vec::new();
+        for (no, order) in &mut self.orders {
+            if order.due_at.is_some() || order.escalate_at.is_some() {
+                order.due_at = order.due_at.map(|at| at + by);
+                order.escalate_at = order.escalate_at.map(|at| at + by);
+                moved.push(no.clone());
+            }
+        }
+        for order in moved.iter().filter(|_| seen) {
+            let Some(order) = self.orders.get(order).cloned() else {
+                continue;
+            };
+            let (change, from) = (WorkOrderChange::ClockSet, order.status);
+            self.record_order(order, change, from, now, None, Some(note.clone()), effects);
+        }
+        let mut shelved = Vec::new();
+        for (id, alarm) in &mut self.alarms {
+            if let Some(until) = &mut alarm.shelved_until {
+                *until = *until + by;
+                shelved.push((*id, alarm.state()));
+            }
+        }
+        for (id, state) in shelved.into_iter().filter(|_| seen) {
+            let (change, note) = (AlarmChange::ClockSet, Some(note.clone()));
+            self.record_alarm(id, change, state, now, None, note, effects);
         }
     }
 

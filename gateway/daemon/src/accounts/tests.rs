@@ -59,6 +59,41 @@ async fn a_session_ends_when_idle_or_after_a_shift() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_signs_nobody_out() {
+    let building = crate::journal::tests::building::building().await;
+    let store = building.journal.store().clone();
+    let accounts = Accounts::new(store.clone());
+    let added = accounts.add_user("wang", "王工", PASSWORD.to_owned());
+    added.await.unwrap();
+    let secret = sign_in(&accounts, PASSWORD, 0).await.unwrap();
+    // The wall clock was set forward by a day. The sessions see it before the engine has looked.
+    let day = 24 * 60;
+    let (wall, running) = (crate::clock::wall(), std::time::Instant::now());
+    let before = wall - Duration::from_secs(day * 60);
+    let steps = Arc::new(Steps::at(before, running));
+    let accounts = Accounts::with_steps(store, steps.clone());
+    assert!(who(&accounts, &secret, day + 1).await.is_some());
+    assert_eq!(
+        who(&accounts, &secret, day + 40).await,
+        None,
+        "idle is idle"
+    );
+    // The engine takes it and moves what is stored: over a restart they stay signed in too.
+    let by = steps.take(wall, running).unwrap();
+    assert!(who(&accounts, &secret, day + 2).await.is_some());
+    let step = crate::journal::Step {
+        at: wall,
+        clock_set: Some(by),
+        ..crate::journal::Step::default()
+    };
+    building.journal.commit(&step).await.unwrap();
+    steps.written(by);
+    assert!(who(&accounts, &secret, day + 3).await.is_some());
+    let restarted = Accounts::new(building.journal.store().clone());
+    assert!(who(&restarted, &secret, day + 4).await.is_some());
+}
+
+#[tokio::test]
 async fn signing_out_disabling_and_a_new_password_end_sessions() {
     let (accounts, _folder) = accounts().await;
     let added = accounts.add_user("wang", "王工", PASSWORD.to_owned());

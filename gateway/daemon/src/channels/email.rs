@@ -51,15 +51,8 @@ pub struct Email {
     to: Vec<Mailbox>,
     /// How long a whole mail may take.
     limit: Duration,
-    /// Of messages that are tried again, how each receiver's copy ended.
-    settled: Mutex<BTreeMap<String, Vec<Option<Settled>>>>,
-}
-
-/// How a copy ended for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Settled {
-    Taken,
-    Refused,
+    /// Of messages that are tried again, which receivers have their copy.
+    settled: Mutex<BTreeMap<String, Vec<bool>>>,
 }
 
 /// Whether what is said to this server can be heard on a network.
@@ -95,57 +88,66 @@ impl Email {
     /// who has their copy gets no second one when another receiver is tried again.
     async fn send(&self, message: &Rendered) -> Result<(), DeliveryError> {
         let settled = self.settled().get(&message.id).cloned();
-        let mut settled = settled.unwrap_or_else(|| vec![None; self.to.len()]);
+        let mut settled = settled.unwrap_or_else(|| vec![false; self.to.len()]);
         let open = settled.iter_mut().zip(&self.to);
-        let sending = open
-            .filter(|(state, _)| state.is_none())
-            .map(|(state, to)| async {
-                *state = Some(self.send_one(message, to).await?);
-                Ok(())
-            });
+        let sending = open.filter(|(taken, _)| !**taken).map(|(taken, to)| async {
+            self.send_one(message, to).await?;
+            *taken = true;
+            Ok(())
+        });
         let tried: Vec<Result<(), DeliveryError>> = join_all(sending).await;
-        if let Some(error) = tried.into_iter().find_map(Result::err) {
-            self.remember(&message.id, settled);
+        let missing = tried.iter().filter(|result| result.is_err()).count();
+        let mut errors: Vec<DeliveryError> = tried.into_iter().filter_map(Result::err).collect();
+        // What may work later is said first: then the message is tried again in any case.
+        errors.sort_by_key(|error| matches!(error, DeliveryError::Permanent(_)));
+        let Some(error) = errors.into_iter().next() else {
+            self.settled().remove(&message.id);
+            return Ok(());
+        };
+        self.remember(&message.id, settled);
+        if self.to.len() < 2 {
             return Err(error);
         }
-        self.settled().remove(&message.id);
-        if settled.contains(&Some(Settled::Taken)) {
-            return Ok(());
-        }
-        let refused = "the mail server refuses every receiver".to_owned();
-        Err(DeliveryError::Permanent(refused))
+        let with_count = |reason| format!("{missing} of {} receivers: {reason}", self.to.len());
+        Err(match error {
+            DeliveryError::Transient {
+                reason,
+                retry_after,
+            } => DeliveryError::Transient {
+                reason: with_count(reason),
+                retry_after,
+            },
+            DeliveryError::Permanent(reason) => DeliveryError::Permanent(with_count(reason)),
+        })
     }
 
-    /// Sends one copy, and says how that ended for good.
-    async fn send_one(&self, message: &Rendered, to: &Mailbox) -> Result<Settled, DeliveryError> {
+    /// Sends one copy.
+    async fn send_one(&self, message: &Rendered, to: &Mailbox) -> Result<(), DeliveryError> {
         let mail = self.mail(message, to)?;
         let sending = tokio::time::timeout(self.limit, self.transport.send(mail));
         let error = match sending.await {
             Err(_) => DeliveryError::transient("no answer in time"),
             Ok(Err(error)) => judge(&error),
-            Ok(Ok(_)) => return Ok(Settled::Taken),
+            Ok(Ok(_)) => return Ok(()),
         };
-        match error {
-            DeliveryError::Transient { .. } => Err(error),
-            DeliveryError::Permanent(_) => {
-                tracing::warn!(notification.id = message.id, %error, "a receiver of mail is refused");
-                Ok(Settled::Refused)
-            }
+        if matches!(error, DeliveryError::Permanent(_)) {
+            tracing::warn!(notification.id = message.id, %error, "a receiver of mail is refused");
         }
+        Err(error)
     }
 
-    fn settled(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Option<Settled>>>> {
+    fn settled(&self) -> MutexGuard<'_, BTreeMap<String, Vec<bool>>> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps who has their copy until the message is tried again. Of too many messages one is
     /// forgotten: then somebody gets a second copy with the same id, which is no loss.
-    fn remember(&self, id: &str, states: Vec<Option<Settled>>) {
+    fn remember(&self, id: &str, taken: Vec<bool>) {
         let mut settled = self.settled();
         if settled.len() >= SETTLED && !settled.contains_key(id) {
             settled.pop_first();
         }
-        settled.insert(id.to_owned(), states);
+        settled.insert(id.to_owned(), taken);
     }
 
     fn mail(&self, message: &Rendered, to: &Mailbox) -> Result<Message, DeliveryError> {

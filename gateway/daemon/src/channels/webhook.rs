@@ -4,10 +4,11 @@
 
 use super::{Channel, DeliveryError, Rendered};
 use crate::accounts::hex;
+use chrono::{DateTime, NaiveDateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -79,7 +80,7 @@ impl Webhook {
                 "the connection broke"
             })
         })?;
-        judge(answer.status(), answer.headers())
+        judge(answer.status(), answer.headers(), Utc::now())
     }
 
     fn headers(&self, id: &str, body: &[u8]) -> Result<HeaderMap, DeliveryError> {
@@ -114,24 +115,49 @@ fn sign(secret: &str, timestamp: &str, body: &[u8]) -> String {
     hex(&mac.chain_update(body).finalize().into_bytes())
 }
 
-fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), DeliveryError> {
+fn judge(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Result<(), DeliveryError> {
     if status.is_success() {
         return Ok(());
     }
     let reason = format!("answered {}", status.as_u16());
+    let asked = retry_after(headers, now);
     let again = matches!(status.as_u16(), 408 | 425 | 429) || status.is_server_error();
-    if !again {
+    if !again && asked.is_none() {
         return Err(DeliveryError::Permanent(reason));
     }
-    let asked = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok());
-    let seconds = asked.and_then(|text| text.trim().parse().ok());
-    let retry_after = seconds.map(Duration::from_secs);
     Err(DeliveryError::Transient {
         reason,
-        retry_after: retry_after.map(|span| span.min(LONGEST_RETRY_AFTER)),
+        retry_after: asked.map(|span| span.min(LONGEST_RETRY_AFTER)),
     })
+}
+
+/// How long the other side asks to be left alone: in seconds, or until a date of its own clock.
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let asked = text(RETRY_AFTER)?.trim();
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = http_date(asked)?;
+    let now = text(DATE).and_then(http_date).unwrap_or(now);
+    Some((until - now).to_std().unwrap_or_default())
+}
+
+/// A date of HTTP in any of its three spellings.
+fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(date) = DateTime::parse_from_rfc2822(text) {
+        return Some(date.to_utc());
+    }
+    let spellings = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let read = |spelling| NaiveDateTime::parse_from_str(text, spelling).ok();
+    spellings
+        .into_iter()
+        .find_map(read)
+        .map(|date| date.and_utc())
 }
 
 impl Channel for Webhook {
@@ -151,6 +177,37 @@ mod tests {
             "94237ac9a244342bd466a3b45cea1335ff19e17b263007e3a95678cd5ad906ad",
             "as another implementation computes it"
         );
+    }
+
+    #[test]
+    fn a_time_to_wait_is_read_in_seconds_and_as_a_date() {
+        let now = http_date("Thu, 26 Nov 2026 01:00:00 GMT").unwrap();
+        let wait = |asked: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(asked));
+            date.map(|date| headers.insert(DATE, HeaderValue::from_static(date)));
+            retry_after(&headers, now).map(|span| span.as_secs())
+        };
+        assert_eq!(wait("120", None), Some(120));
+        for date in [
+            "Thu, 26 Nov 2026 01:00:30 GMT",
+            "Thursday, 26-Nov-26 01:00:30 GMT",
+            "Thu Nov 26 01:00:30 2026",
+        ] {
+            assert_eq!(wait(date, None), Some(30), "{date}");
+        }
+        let ahead = Some("Thu, 26 Nov 2026 01:00:20 GMT");
+        assert_eq!(
+            wait("Thu, 26 Nov 2026 01:00:30 GMT", ahead),
+            Some(10),
+            "by its clock"
+        );
+        assert_eq!(
+            wait("Thu, 26 Nov 2026 00:00:00 GMT", None),
+            Some(0),
+            "it is over"
+        );
+        assert_eq!(wait("soon", None), None);
     }
 
     #[test]

@@ -14,8 +14,17 @@ use zhiban_sim::{Building, BuildingOptions, MqttChoice};
 
 /// The demo's configuration, part of the program.
 const CONFIG: &str = include_str!("../../../../config/demo.toml");
-/// The demo's account.
-const USER: &str = "demo";
+/// The demo's accounts: who did a repair does not verify it.
+const USERS: [(&str, &str); 2] = [("demo", "Demo"), ("demo2", "Demo 2")];
+/// The name of the demo's token.
+const TOKEN: &str = "demo";
+
+/// How to sign in to a demo.
+struct SignIn {
+    /// Of each of the accounts, in their order.
+    passwords: [String; 2],
+    token: String,
+}
 
 /// Starts a virtual building and the gateway against it; needs nothing else.
 #[derive(Debug, clap::Args)]
@@ -63,8 +72,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let building = start_building(&args).await?;
     let loaded = configure(&args, &folder, &building)?;
     let mut gateway = Gateway::start(loaded).await?;
-    let (password, token) = sign_in(gateway.accounts()).await?;
-    tell(&args, &gateway, &building, &password, &token)?;
+    let sign_in = sign_in(gateway.accounts()).await?;
+    tell(&args, &gateway, &building, &sign_in)?;
     let ended = tokio::select! {
         stopped = super::until_stopped() => stopped,
         why = gateway.wants_a_new_start() => Err(anyhow!("{why}; start the demo again")),
@@ -91,29 +100,26 @@ async fn start_building(args: &Args) -> Result<Building> {
         .context("the virtual building does not start")
 }
 
-/// A fresh password and a fresh token for the demo's account; those of an earlier demo end.
-async fn sign_in(accounts: &Accounts) -> Result<(String, String)> {
-    let password = uuid::Uuid::new_v4().simple().to_string();
-    if accounts
-        .users()
-        .await?
-        .iter()
-        .any(|account| account.name == USER)
-    {
-        accounts.set_password(USER, password.clone()).await?;
-    } else {
-        accounts.add_user(USER, "Demo", password.clone()).await?;
+/// Fresh passwords and a fresh token; those of an earlier demo end.
+async fn sign_in(accounts: &Accounts) -> Result<SignIn> {
+    let passwords = USERS.map(|_| uuid::Uuid::new_v4().simple().to_string());
+    let known = accounts.users().await?;
+    for ((user, name), password) in USERS.iter().zip(&passwords) {
+        if known.iter().any(|account| account.name == *user) {
+            accounts.set_password(user, password.clone()).await?;
+        } else {
+            accounts.add_user(user, name, password.clone()).await?;
+        }
     }
     // An earlier demo may have been ended between the two, or somebody revoked it.
-    if accounts
-        .tokens()
-        .await?
-        .iter()
-        .any(|token| token.name == USER)
-    {
-        accounts.revoke_token(USER).await?;
+    let tokens = accounts.tokens().await?;
+    if tokens.iter().any(|token| token.name == TOKEN) {
+        accounts.revoke_token(TOKEN).await?;
     }
-    Ok((password, accounts.add_token(USER).await?))
+    Ok(SignIn {
+        passwords,
+        token: accounts.add_token(TOKEN).await?,
+    })
 }
 
 /// The demo's configuration, with the addresses that the building got.
@@ -145,13 +151,10 @@ fn configure(args: &Args, folder: &Path, building: &Building) -> Result<Loaded> 
     Ok(loaded)
 }
 
-fn tell(
-    args: &Args,
-    gateway: &Gateway,
-    building: &Building,
-    password: &str,
-    token: &str,
-) -> Result<()> {
+fn tell(args: &Args, gateway: &Gateway, building: &Building, sign_in: &SignIn) -> Result<()> {
+    let [(user, _), (second_user, _)] = USERS;
+    let [password, second_password] = &sign_in.passwords;
+    let token = &sign_in.token;
     let dashboard = format!("http://{}", gateway.address());
     let control = format!("http://{}", building.control_addr());
     let modbus = format!("modbus+tcp://{}", building.modbus_addr());
@@ -161,8 +164,10 @@ fn tell(
     if args.json {
         return say(json!({
             "dashboard": dashboard,
-            "user": USER,
+            "user": user,
             "password": password,
+            "second_user": second_user,
+            "second_password": second_password,
             "token": token,
             "control": control,
             "modbus": [modbus],
@@ -170,7 +175,10 @@ fn tell(
         }));
     }
     say(format!("Dashboard     {dashboard}"))?;
-    say(format!("Sign in       {USER} / {password}"))?;
+    say(format!("Sign in       {user} / {password}"))?;
+    say(format!(
+        "              {second_user} / {second_password}   (who did a repair does not verify it)"
+    ))?;
     say(format!("API token     {token}"))?;
     say(format!(
         "Control port  {control}   (try: curl -X POST {control}/scenarios/entrapment)"

@@ -60,6 +60,10 @@ pub struct ChannelConfig {
     /// Only these priorities; all when absent. Life-safety notifications always pass.
     #[serde(default = "all_priorities")]
     pub priorities: Vec<Priority>,
+    /// How long a message is tried again, whatever the other side answers; what guards life is tried
+    /// for 24 h at least, however short this is.
+    #[serde(default = "retry_for")]
+    pub retry_for: Duration,
     /// The language of its texts, `zh-CN` or `en`.
     #[serde(default, deserialize_with = "language")]
     #[schemars(with = "String")]
@@ -138,6 +142,10 @@ pub enum EmailTls {
 
 fn send_timeout() -> Duration {
     Duration::from_secs(10)
+}
+
+fn retry_for() -> Duration {
+    Duration::from_secs(24 * 3600)
 }
 
 fn all_reasons() -> Vec<NotifyReason> {

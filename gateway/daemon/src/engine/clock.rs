@@ -3,29 +3,23 @@
 //! A small step back (the time service correcting itself) is waited out; a larger one, and one
 //! forward, is a fact: it is logged, and told to what waits.
 
-use std::time::{Duration, Instant};
+use crate::clock::{SMALL, Steps, wall};
+use std::sync::Arc;
+use std::time::Instant;
 use zhiban_core::{Duration as Span, Timestamp};
-
-/// A step smaller than this, in milliseconds, is none.
-const SMALL: i64 = 2_000;
 
 /// The clock.
 #[derive(Debug)]
 pub(super) struct Clock {
     last: Timestamp,
-    /// Wall time and running time when the two were last compared.
-    base: (Timestamp, Instant),
+    steps: Arc<Steps>,
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
-        Self::at(wall(), Instant::now())
-    }
-
-    fn at(wall: Timestamp, running: Instant) -> Self {
+    pub(super) fn new(steps: Arc<Steps>) -> Self {
         Self {
-            last: wall,
-            base: (wall, running),
+            last: wall(),
+            steps,
         }
     }
 
@@ -36,18 +30,19 @@ impl Clock {
     }
 
     fn read(&mut self, wall: Timestamp, running: Instant) -> (Timestamp, Option<Span>) {
-        let (base, since) = self.base;
-        let ran = running.saturating_duration_since(since).as_millis();
-        let ran = i64::try_from(ran).unwrap_or(i64::MAX);
-        let skew = wall.millis() - base.millis() - ran;
-        if skew.abs() > SMALL {
-            tracing::warn!(skew_ms = skew, "the clock was set");
+        if let Some(by) = self.steps.take(wall, running) {
+            tracing::warn!(skew_ms = by.millis(), "the clock was set");
             metrics::counter!("zhiban_clock_steps_total").increment(1);
-            *self = Self::at(wall, running);
-            return (wall, Some(Span::from_millis(skew)));
+            self.last = wall;
+            return (wall, Some(by));
         }
         self.last = self.last.max(wall);
         (self.last, None)
+    }
+
+    /// What is stored has moved by a step.
+    pub(super) fn written(&self, by: Span) {
+        self.steps.written(by);
     }
 
     /// The time of the last turn.
@@ -61,20 +56,19 @@ impl Clock {
     }
 }
 
-fn wall() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let millis = since.unwrap_or(Duration::ZERO).as_millis();
-    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_step_is_told_once_and_a_small_one_is_waited_out() {
         let (wall, begun) = (Timestamp::from_millis(1_795_000_000_000), Instant::now());
-        let mut clock = Clock::at(wall, begun);
+        let steps = Arc::new(Steps::at(wall, begun));
+        let mut clock = Clock {
+            last: wall,
+            steps: steps.clone(),
+        };
         let mut at = |wall_ms: i64, ran_ms: u64| {
             let (now, set) = clock.read(
                 wall + Span::from_millis(wall_ms),
@@ -90,5 +84,23 @@ mod tests {
         assert_eq!(at(-98_400, 1_600), (-98_400, None));
         // The process stood still, the world did not: nothing was set.
         assert_eq!(at(-68_400, 31_600), (-68_400, None));
+    }
+
+    #[test]
+    fn stored_times_are_compared_without_the_step_until_they_have_moved() {
+        let (wall, begun) = (Timestamp::from_millis(1_795_000_000_000), Instant::now());
+        let steps = Steps::at(wall, begun);
+        let hour = Span::from_secs(3600);
+        let unsettled = |ran: u64| {
+            let running = begun + Duration::from_secs(ran);
+            let now = wall + Span::from_secs(3600 + ran as i64);
+            steps.unsettled_at(now, running).millis()
+        };
+        assert_eq!(unsettled(1), 3_600_000, "before the engine looked");
+        let seen = steps.take(wall + Span::from_secs(3602), begun + Duration::from_secs(2));
+        assert_eq!(seen, Some(hour));
+        assert_eq!(unsettled(3), 3_600_000, "before it is written");
+        steps.written(hour);
+        assert_eq!(unsettled(4), 0);
     }
 }

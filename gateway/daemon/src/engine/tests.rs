@@ -55,12 +55,14 @@ impl Works {
                 name: "crew".to_owned(),
                 language: Language::En,
                 concurrency: 1,
+                retry_for: Duration::from_secs(3600),
                 channel: ear.clone(),
             }],
             routes: routes.clone(),
             url: None,
             board: board.clone(),
             pace: Pace::default(),
+            steps: Arc::default(),
         })
         .unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -87,6 +89,7 @@ impl Works {
             board,
             tracker: tasks.clone(),
             pulse: Pulse::default(),
+            steps: Arc::default(),
         };
         let (engine, queue) = EngineHandle::channel();
         tasks.spawn(Engine::new(parts).run(queue, stop.clone()));

@@ -5,7 +5,7 @@ use crate::journal::{DeadLetter, OutboxEntry, Step};
 use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use zhiban_core::{Effect, Outcome, PointUpdate, Timestamp};
+use zhiban_core::{Duration as Span, Effect, Outcome, PointUpdate, Timestamp};
 use zhiban_dashboard::ports::{CommandError, Live};
 
 /// Raw messages take so many bytes while the journal fails; a small one counts as one.
@@ -118,6 +118,10 @@ impl Waiting {
         all.step.inbox.extend(turn.step.inbox);
         all.step.dead_letters.extend(turn.step.dead_letters);
         all.step.answers.extend(turn.step.answers);
+        all.step.clock_set = match (all.step.clock_set, turn.step.clock_set) {
+            (Some(one), Some(other)) => Some(Span::from_millis(one.millis() + other.millis())),
+            (one, other) => one.or(other),
+        };
         all.updates.extend(turn.updates);
         all.replies.extend(turn.replies);
         all.durable.extend(turn.durable);
@@ -221,6 +225,9 @@ mod tests {
             alarm: None,
             work_order: None,
             title: Text::default(),
+            note: None,
+            respond_by: None,
+            due_at: None,
             at: Timestamp::from_millis(0),
             incident: Default::default(),
         })

@@ -3,7 +3,7 @@
 //! It reads on connections of its own and never waits for the engine's writes.
 
 use super::cell::{Cell, Table, bind, query};
-use super::read::{Reader, alarm_event_row, alarm_row, order_event_row, order_row};
+use super::read::{Reader, alarm_event_row, alarm_row, order_event_row, order_row, told_row};
 use super::write::order_id;
 use super::{Journal, JournalError};
 use bytes::Bytes;
@@ -12,12 +12,14 @@ use futures_util::future::BoxFuture;
 use sqlx::any::AnyRow;
 use zhiban_core::{AlarmId, Duration, Timestamp, WorkOrderNumber};
 use zhiban_dashboard::ports::{
-    AlarmEventRow, AlarmFilter, AlarmRow, Archive, OrderEventRow, OrderFilter, OrderRow,
-    StoredAnswer, Unavailable,
+    About, AlarmEventRow, AlarmFilter, AlarmRow, Archive, OrderEventRow, OrderFilter, OrderRow,
+    StoredAnswer, ToldRow, Unavailable,
 };
 
 /// The longest page, and the one entry more by which its reader sees that there is a next page.
 const PAGE: u32 = 201;
+/// So many messages of an alarm or an order are shown, the latest.
+const TOLD: i64 = 200;
 /// The length of the statistics of alarms.
 const HOURS: usize = 24;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -144,6 +146,24 @@ impl Journal {
         Ok(Some((found, events?)))
     }
 
+    async fn told_of(&self, about: About) -> Result<Vec<ToldRow>, JournalError> {
+        let (column, cell) = match about {
+            About::Alarm(id) => ("alarm", Cell::from(alarm_key(id))),
+            About::Order(no) => ("work_order", Cell::from(no.to_string())),
+        };
+        let told = query(format!(
+            "select n.id as id, n.at as at, n.reason as reason, n.person as person, \
+             o.channel as channel, o.status as status, o.attempts as attempts, \
+             d.at as last_at, d.error as error from notification n \
+             left join outbox o on o.notification = n.id \
+             left join delivery d on d.id = \
+             (select max(last.id) from delivery last where last.outbox = o.id) \
+             where n.{column} = $1 order by n.at desc, n.id, o.id limit {TOLD}"
+        ));
+        let rows = bind(told, cell).fetch_all(self.store.readers()).await?;
+        rows.iter().map(told_row).collect()
+    }
+
     async fn count_per_hour(&self, now: Timestamp) -> Result<Vec<u32>, JournalError> {
         let oldest = now - DAY;
         let raised = sqlx::query(
@@ -224,6 +244,10 @@ impl Archive for Journal {
         no: WorkOrderNumber,
     ) -> BoxFuture<'_, Result<Option<(OrderRow, Vec<OrderEventRow>)>, Unavailable>> {
         async { self.one_order(no).await.map_err(unavailable("work order")) }.boxed()
+    }
+
+    fn told(&self, about: About) -> BoxFuture<'_, Result<Vec<ToldRow>, Unavailable>> {
+        async { self.told_of(about).await.map_err(unavailable("messages")) }.boxed()
     }
 
     fn alarms_per_hour(&self, now: Timestamp) -> BoxFuture<'_, Result<Vec<u32>, Unavailable>> {

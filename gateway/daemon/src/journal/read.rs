@@ -9,10 +9,10 @@ use std::str::FromStr;
 use zhiban_core::alarm::rule::ClosePolicy;
 use zhiban_core::work_order::{Repair, WorkOrderKind};
 use zhiban_core::{
-    Alarm, AlarmId, AlarmState, AssetId, Model, Place, Priority, Text, Timestamp, Value, WorkOrder,
-    WorkOrderNumber, WorkOrderStatus,
+    Alarm, AlarmId, AlarmState, AssetId, Duration, Model, Place, Priority, Text, Timestamp, Value,
+    WorkOrder, WorkOrderNumber, WorkOrderStatus,
 };
-use zhiban_dashboard::ports::{AlarmEventRow, AlarmRow, OrderEventRow, OrderRow};
+use zhiban_dashboard::ports::{AlarmEventRow, AlarmRow, OrderEventRow, OrderRow, Reached, ToldRow};
 
 /// Reads columns of one row and says which one is wrong.
 pub(crate) struct Reader<'a> {
@@ -193,6 +193,7 @@ pub(super) fn alarm_event_row(row: &AnyRow) -> Result<AlarmEventRow, JournalErro
 pub(super) fn order_event_row(row: &AnyRow) -> Result<OrderEventRow, JournalError> {
     let read = Reader::new("work_order_event", row);
     Ok(OrderEventRow {
+        only_account: read.flag("only_account")?,
         at: read.at("at")?,
         recorded_at: read.maybe_at("recorded_at")?,
         by: read.maybe_text("by_whom")?,
@@ -201,6 +202,29 @@ pub(super) fn order_event_row(row: &AnyRow) -> Result<OrderEventRow, JournalErro
         to: read.text("to_status")?,
         note: read.maybe_text("note")?,
         place: read.place()?,
+    })
+}
+
+/// Whom one message was for, by what it went, and what became of it.
+pub(super) fn told_row(row: &AnyRow) -> Result<ToldRow, JournalError> {
+    let read = Reader::new("notification", row);
+    let reached = match read.maybe_text("status")?.as_deref() {
+        None => Reached::Nobody,
+        Some("pending") => Reached::Waits,
+        Some("sent") => Reached::Accepted,
+        Some(_) => Reached::GivenUp,
+    };
+    Ok(ToldRow {
+        at: read.at("at")?,
+        reason: read.text("reason")?,
+        person: read.maybe_text("person")?,
+        channel: read.maybe_text("channel")?,
+        reached,
+        attempts: read
+            .maybe_int("attempts")?
+            .map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        last_at: read.maybe_at("last_at")?,
+        error: read.maybe_text("error")?,
     })
 }
 
@@ -225,12 +249,16 @@ pub(super) fn order_row(model: &Model, row: &AnyRow) -> Result<OrderRow, Journal
         alarms: read.parsed("alarms", numbers)?,
         occurrences: read.small("occurrences")?,
         assignee: read.maybe_text("assignee")?,
+        completed_by: read.maybe_text("completed_by")?,
         reported_by: read.maybe_text("reported_by")?,
         close: read.parsed("close_policy", close_policy)?,
         created_at: read.at("created_at")?,
+        limit: read.maybe_int("limit_ms")?.map(Duration::from_millis),
         due_at: read.maybe_at("due_at")?,
+        due_left: read.maybe_int("due_left")?.map(Duration::from_millis),
         escalate_at: read.maybe_at("escalate_at")?,
         recovered_at: read.maybe_at("recovered_at")?,
+        reopened_at: read.maybe_at("reopened_at")?,
         closed_at: read.maybe_at("closed_at")?,
         repair: Repair {
             problem: read.maybe_text("problem")?,

@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering;
 use zhiban_core::alarm::rule::ClosePolicy;
 use zhiban_core::notification::Audience;
 use zhiban_core::{
-    Alarm, AlarmId, AlarmTransition, Effect, Model, Notification, Place, PointId, Timestamp, Value,
-    WorkOrder, WorkOrderEvent, WorkOrderNumber,
+    Alarm, AlarmId, AlarmTransition, Duration, Effect, Model, Notification, Place, PointId,
+    Timestamp, Value, WorkOrder, WorkOrderEvent, WorkOrderNumber,
 };
 
 /// A dead letter keeps this much of its message.
@@ -28,7 +28,8 @@ const WORK_ORDER: Table = Table {
     name: "work_order",
     columns: "id, no, kind, status, priority, asset, rule, title_zh, title_en, fault_family, \
         alarms, occurrences, assignee, reported_by, close_policy, created_at, due_at, \
-        escalate_at, recovered_at, closed_at, problem, cause, remedy, labor_minutes, version, place",
+        escalate_at, recovered_at, closed_at, problem, cause, remedy, labor_minutes, version, \
+        place, completed_by, reopened_at, limit_ms, due_left",
     // A rule that is no longer configured is not known here, but was when the order was made.
     conflict: "on conflict (id) do update set status = excluded.status, \
         priority = excluded.priority, rule = coalesce(excluded.rule, work_order.rule), \
@@ -38,13 +39,15 @@ const WORK_ORDER: Table = Table {
         escalate_at = excluded.escalate_at, recovered_at = excluded.recovered_at, closed_at = excluded.closed_at, \
         problem = excluded.problem, cause = excluded.cause, remedy = excluded.remedy, \
         labor_minutes = excluded.labor_minutes, version = excluded.version, \
-        place = excluded.place",
+        place = excluded.place, completed_by = excluded.completed_by, \
+        reopened_at = excluded.reopened_at, limit_ms = excluded.limit_ms, \
+        due_left = excluded.due_left",
 };
 
 const WORK_ORDER_EVENT: Table = Table {
     name: "work_order_event",
     columns: "work_order, version, at, recorded_at, by_whom, change, from_status, to_status, note, \
-        place",
+        place, only_account",
     conflict: "",
 };
 
@@ -72,7 +75,8 @@ const ALARM_EVENT: Table = Table {
 const NOTIFICATION: Table = Table {
     name: "notification",
     columns: "id, reason, person, priority, life_safety, asset, rule, alarm, work_order, \
-        title_zh, title_en, at, signal, raised_at, returned_at, danger, place",
+        title_zh, title_en, at, signal, raised_at, returned_at, danger, place, note, respond_by, \
+        due_at",
     conflict: "on conflict (id) do nothing",
 };
 
@@ -141,6 +145,9 @@ impl Journal {
     }
 
     async fn write_rows(&self, to: &mut AnyConnection, step: &Step) -> Result<(), JournalError> {
+        if let Some(by) = step.clock_set {
+            move_waiting(to, by).await?;
+        }
         for rows in self.rows(step) {
             if rows.table.name == WORK_ORDER_EVENT.name {
                 record::forget(to, &edited(step)).await?;
@@ -351,6 +358,10 @@ impl Journal {
             order.repair.labor_minutes.into(),
             order.version.into(),
             place_cell(order.place.as_ref()),
+            (&order.completed_by).into(),
+            order.reopened_at.into(),
+            Cell::Int(order.limit.map(Duration::millis)),
+            Cell::Int(order.due_left.map(Duration::millis)),
         ]
     }
 }
@@ -401,7 +412,12 @@ fn parts(step: &Step) -> Vec<Step> {
         at: step.at,
         ..Step::default()
     };
-    let mut parts = Vec::new();
+    // First, so that what the step itself brings is not moved as well.
+    let set = step.clock_set.is_some().then(|| Step {
+        clock_set: step.clock_set,
+        ..part()
+    });
+    let mut parts = Vec::from_iter(set);
     for record in &step.records {
         let mut one = part();
         if let Effect::Notify(notification) = record {
@@ -475,6 +491,21 @@ impl<'a> Sorted<'a> {
     }
 }
 
+/// The clock was set: what waits with a time of its own waits as long as it would have, and who is
+/// signed in stays so.
+async fn move_waiting(to: &mut AnyConnection, by: Duration) -> Result<(), JournalError> {
+    for sql in [
+        "update outbox set created_at = created_at + $1, due_at = due_at + $1 \
+         where status = 'pending'",
+        "update session set created_at = created_at + $1, seen_at = seen_at + $1",
+        "update setup set created_at = created_at + $1",
+    ] {
+        let moved = sqlx::query(sql).bind(by.millis());
+        moved.execute(&mut *to).await?;
+    }
+    Ok(())
+}
+
 fn order_event_row(event: &WorkOrderEvent) -> Vec<Cell> {
     vec![
         order_id(&event.order.no).into(),
@@ -487,6 +518,7 @@ fn order_event_row(event: &WorkOrderEvent) -> Vec<Cell> {
         event.to.code().into(),
         (&event.note).into(),
         place_cell(event.order.place.as_ref()),
+        event.only_account.into(),
     ]
 }
 
@@ -541,6 +573,9 @@ fn notification_row(model: &Model, notification: &Notification) -> Vec<Cell> {
             .map(|one| one.code().to_owned())
             .into(),
         place_cell(notification.incident.place.as_ref()),
+        (&notification.note).into(),
+        notification.respond_by.into(),
+        notification.due_at.into(),
     ]
 }
 

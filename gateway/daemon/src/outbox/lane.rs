@@ -7,6 +7,7 @@ use super::Pace;
 use super::queue::{self, Attempt, Due, Outcome};
 use super::told::{Renderer, Told};
 use crate::channels::{Configured, DeliveryError};
+use crate::clock::Steps;
 use crate::journal::{JournalError, Store};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -31,6 +32,7 @@ pub(super) struct Lane {
     pub(super) store: Store,
     pub(super) renderer: Arc<Renderer>,
     pub(super) pace: Pace,
+    pub(super) steps: Arc<Steps>,
     pub(super) wake: Arc<Notify>,
 }
 
@@ -104,7 +106,7 @@ impl Lane {
     async fn advance<'a>(&'a self, work: &mut Work<'a>) -> Result<Duration, JournalError> {
         // A store that takes nothing keeps nobody from hearing what it holds.
         let written = self.write_down(work).await;
-        let now = crate::journal::now();
+        let now = self.steps.stored_now();
         let free = self.channel.concurrency.saturating_sub(work.running.len());
         if free > 0 {
             let most = free + work.ids.len();
@@ -152,7 +154,7 @@ impl Lane {
             .render(&due.told, self.channel.language, false);
         let begun = Instant::now();
         let result = self.channel.channel.deliver(&message).await;
-        let (at, number) = (crate::journal::now(), due.attempts + 1);
+        let (at, number) = (self.steps.stored_now(), due.attempts + 1);
         let outcome = match result {
             Ok(()) => Outcome::Sent,
             Err(error) => self.failed(&due, number, error, at),
@@ -167,38 +169,47 @@ impl Lane {
     }
 
     fn failed(&self, due: &Due, number: u32, error: DeliveryError, now: Timestamp) -> Outcome {
-        let age = now.since(due.created_at).to_std();
         let channel = self.channel.name.as_str();
-        match error {
+        let (reason, retry_after) = match error {
             DeliveryError::Transient {
                 reason,
                 retry_after,
-            } if age < self.pace.give_up || number < self.pace.least => {
-                if number == 1 {
-                    tracing::warn!(
-                        channel,
-                        notification.id = due.told.id,
-                        reason,
-                        "not delivered; tried again"
-                    );
-                }
-                let wait = self.pace.wait(number).max(retry_after.unwrap_or_default());
-                let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-                Outcome::Again {
-                    due_at: now + zhiban_core::Duration::from_millis(wait),
-                    error: reason,
-                }
-            }
-            given_up @ (DeliveryError::Transient { .. } | DeliveryError::Permanent(_)) => {
-                let error = given_up.to_string();
-                tracing::error!(
-                    channel,
-                    notification.id = due.told.id,
-                    error,
-                    "not delivered, given up"
-                );
-                Outcome::Dead { error }
-            }
+            } => (reason, retry_after.unwrap_or_default()),
+            DeliveryError::Permanent(reason) => (reason, Duration::ZERO),
+        };
+        if !self.keeps_trying(due, number, now) {
+            tracing::error!(
+                channel,
+                notification.id = due.told.id,
+                error = reason,
+                "not delivered, given up"
+            );
+            return Outcome::Dead { error: reason };
+        }
+        if number == 1 {
+            tracing::warn!(
+                channel,
+                notification.id = due.told.id,
+                reason,
+                "not delivered; tried again"
+            );
+        }
+        let wait = self.pace.wait(number).max(retry_after);
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        Outcome::Again {
+            due_at: now + zhiban_core::Duration::from_millis(wait),
+            error: reason,
+        }
+    }
+
+    /// Whether a message that was not delivered is tried again, whatever the other side answered:
+    /// what it refuses during its redeployment it takes afterwards.
+    fn keeps_trying(&self, due: &Due, number: u32, now: Timestamp) -> bool {
+        let age = now.since(due.created_at).to_std();
+        if due.told.life_safety {
+            age < self.pace.give_up.max(self.channel.retry_for) || number < self.pace.least
+        } else {
+            age < self.channel.retry_for
         }
     }
 
@@ -230,6 +241,7 @@ impl Lane {
             };
             let retry_after = match &error {
                 DeliveryError::Transient { retry_after, .. } => retry_after.unwrap_or_default(),
+                DeliveryError::Permanent(_) if told.life_safety => Duration::ZERO,
                 DeliveryError::Permanent(_) => self.pace.give_up,
             };
             let wait = self.pace.wait(number).max(retry_after);

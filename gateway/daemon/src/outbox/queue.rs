@@ -58,6 +58,8 @@ pub(super) struct Standing {
     pub(super) dead: i64,
     /// Pending, and tried at least three times without success.
     pub(super) failing: i64,
+    /// Of those given up, how many guard life.
+    pub(super) dead_life_safety: i64,
 }
 
 /// What is due on a channel: life safety first, then by urgency and danger, then the oldest. What seems to wait longer than
@@ -75,7 +77,8 @@ pub(super) async fn due(
          n.priority as priority, n.life_safety as life_safety, n.asset as asset, n.rule as rule, \
          n.alarm as alarm, n.work_order as work_order, n.title_zh as title_zh, \
          n.title_en as title_en, n.at as at, n.signal as signal, n.raised_at as raised_at, \
-         n.returned_at as returned_at, n.danger as danger, n.place as place \
+         n.returned_at as returned_at, n.danger as danger, n.place as place, n.note as note, \
+         n.respond_by as respond_by, n.due_at as limit_at \
          from outbox o join notification n on n.id = o.notification \
          where o.channel = $1 and o.status = 'pending' and (o.due_at <= $2 or o.due_at > $3) \
          order by o.life_safety desc, o.urgency, o.id limit $4",
@@ -171,7 +174,9 @@ pub(super) async fn give_up_orphans(
 pub(super) async fn standing(store: &Store, day_ago: Timestamp) -> Result<Standing, JournalError> {
     let query = sqlx::query(
         "select count(*) as pending, coalesce(sum(case when attempts > 2 then 1 else 0 end), 0) \
-         as failing, (select count(*) from outbox where status = 'dead' and due_at > $1) as dead \
+         as failing, (select count(*) from outbox where status = 'dead' and due_at > $1) as dead, \
+         (select count(*) from outbox where status = 'dead' and due_at > $1 and life_safety = 1) \
+         as dead_life_safety \
          from outbox where status = 'pending'",
     );
     let row = query
@@ -182,6 +187,7 @@ pub(super) async fn standing(store: &Store, day_ago: Timestamp) -> Result<Standi
     Ok(Standing {
         pending: read.int("pending")?,
         failing: read.int("failing")?,
+        dead_life_safety: read.int("dead_life_safety")?,
         dead: read.int("dead")?,
     })
 }

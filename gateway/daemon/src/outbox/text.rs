@@ -10,9 +10,10 @@ use zhiban_core::{Duration, Language, NotifyReason, Priority, Signal};
 const ZH_CN: &str = include_str!("../../../../config/messages/zh-CN.toml");
 const EN: &str = include_str!("../../../../config/messages/en.toml");
 /// What a text may have in braces.
-const PLACES: [&str; 18] = [
+const PLACES: [&str; 21] = [
     "title", "asset", "location", "order", "alarm", "person", "time", "action", "priority", "site",
-    "url", "caution", "signal", "raised", "returned", "lasted", "place", "where",
+    "url", "caution", "signal", "raised", "returned", "lasted", "place", "where", "why", "respond",
+    "due",
 ];
 /// The units of a time span, by the seconds of each.
 const UNITS: [(&str, i64); 4] = [
@@ -42,6 +43,8 @@ pub struct TextsError {
 #[serde(deny_unknown_fields)]
 struct Messages {
     unrecorded: String,
+    /// Why an order is work again when no person sent it back.
+    again: String,
     priority: BTreeMap<String, String>,
     /// What the machine says of a fault.
     signal: BTreeMap<String, String>,
@@ -114,6 +117,11 @@ impl Texts {
         }
         said.truncate(2);
         said.join(" ")
+    }
+
+    /// Why an order is work again when no person sent it back.
+    pub(super) fn again(&self, language: Language) -> String {
+        self.of(language).again.clone()
     }
 
     /// The word for a priority, 1 to 4.

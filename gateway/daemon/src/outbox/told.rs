@@ -18,12 +18,15 @@ pub(super) struct Told {
     reason: String,
     person: Option<String>,
     priority: u8,
-    life_safety: bool,
+    pub(super) life_safety: bool,
     asset: String,
     rule: Option<String>,
     alarm: Option<i64>,
     work_order: Option<String>,
     title: Text,
+    note: Option<String>,
+    respond_by: Option<Timestamp>,
+    due_at: Option<Timestamp>,
     at: Timestamp,
     incident: Incident,
 }
@@ -43,6 +46,9 @@ impl Told {
             alarm: read.maybe_int("alarm")?,
             work_order: read.maybe_text("work_order")?,
             title: read.title()?,
+            note: read.maybe_text("note")?,
+            respond_by: read.maybe_at("respond_by")?,
+            due_at: read.maybe_at("limit_at")?,
             at: read.at("at")?,
             incident: Incident {
                 signal: match read.maybe_text("signal")? {
@@ -77,6 +83,9 @@ impl Told {
             alarm: about.alarm.and_then(|alarm| i64::try_from(alarm.0).ok()),
             work_order: about.work_order.as_ref().map(ToString::to_string),
             title: about.title.clone(),
+            note: about.note.clone(),
+            respond_by: about.respond_by,
+            due_at: about.due_at,
             at: about.at,
             incident: about.incident.clone(),
         }
@@ -122,6 +131,8 @@ impl Renderer {
             }),
             site: self.model.site.code.clone(),
             url,
+            respond_by: told.respond_by.map(|at| at.to_string()),
+            due_at: told.due_at.map(|at| at.to_string()),
             unrecorded,
         }
     }
@@ -188,6 +199,9 @@ impl Renderer {
             ("raised", self.maybe_time(incident.raised_at)),
             ("returned", self.maybe_time(incident.returned_at)),
             ("lasted", lasted.unwrap_or_default()),
+            ("respond", self.maybe_time(told.respond_by)),
+            ("due", self.maybe_time(told.due_at)),
+            ("why", self.why(told, language)),
             ("action", self.action(told, language)),
             ("caution", self.caution(told, language)),
             ("priority", self.texts.priority(language, told.priority)),
@@ -216,6 +230,12 @@ impl Renderer {
 
     fn maybe_time(&self, at: Option<Timestamp>) -> String {
         at.map(|at| self.time(at)).unwrap_or_default()
+    }
+
+    /// Why an order is work again: what a person wrote, or that the fault came again.
+    fn why(&self, told: &Told, language: Language) -> String {
+        let note = told.note.clone();
+        note.unwrap_or_else(|| self.texts.again(language))
     }
 
     /// What to do first, when the rule is still configured.

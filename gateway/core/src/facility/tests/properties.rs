@@ -6,7 +6,9 @@ use crate::facility::{Command, Effect, Effects, Facility, Input, MoveWorkOrder};
 use crate::model::{AssetId, LinkState, PointId};
 use crate::point::{Quality, QualityReason, Sample, SampleBatch, Value};
 use crate::time::Duration;
-use crate::work_order::{Repair, WorkOrderChange, WorkOrderKind, WorkOrderStatus, moves_from};
+use crate::work_order::{
+    Actor, Repair, WorkOrderChange, WorkOrderKind, WorkOrderStatus, moves_from,
+};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -28,6 +30,7 @@ enum Step {
     Move {
         nth: usize,
         to: usize,
+        by: usize,
     },
 }
 
@@ -38,7 +41,8 @@ fn steps() -> impl Strategy<Value = Vec<(u16, Step)>> {
         1 => (0..2u32, any::<bool>()).prop_map(|(asset, up)| Step::Link { asset, up }),
         2 => Just(Step::Wait),
         2 => (1..8u64).prop_map(Step::Ack),
-        3 => (0..4usize, 0..WorkOrderStatus::ALL.len()).prop_map(|(nth, to)| Step::Move { nth, to }),
+        3 => (0..4usize, 0..WorkOrderStatus::ALL.len(), 0..3usize)
+            .prop_map(|(nth, to, by)| Step::Move { nth, to, by }),
     ];
     prop::collection::vec((0..40u16, step), 1..80)
 }
@@ -55,13 +59,14 @@ fn input(facility: &Facility, step: &Step, now: crate::Timestamp) -> Option<Inpu
             by: "li".into(),
             comment: None,
         }),
-        Step::Move { nth, to } => {
+        Step::Move { nth, to, by } => {
             let no = facility.orders.keys().nth(*nth)?.clone();
             let said = || Some("said".to_owned());
             Input::Command(Command::MoveWorkOrder(Box::new(MoveWorkOrder {
                 no,
                 to: WorkOrderStatus::ALL[*to],
-                by: "li".into(),
+                by: ["said", "said", "li"][*by].into(),
+                actor: Actor::Person,
                 version: None,
                 note: None,
                 reason: said(),
@@ -146,8 +151,22 @@ fn check_moves(effects: &Effects) {
         );
         if one.change == WorkOrderChange::Moved {
             assert!(in_table, "{one:?}");
+            let (by, worker) = (one.by.as_ref(), one.order.assignee.as_ref());
+            let own = by == one.order.completed_by.as_ref() && by.is_some();
+            match (one.from, one.to) {
+                (WorkOrderStatus::Assigned, WorkOrderStatus::Accepted)
+                | (WorkOrderStatus::Accepted, WorkOrderStatus::OnSite) => assert_eq!(by, worker),
+                (_, WorkOrderStatus::Verified) => assert!(!own, "{one:?}"),
+                _ => {}
+            }
         } else if one.change == WorkOrderChange::Reopened {
             assert!(one.from.is_over() && !one.to.is_over());
+        } else if one.change == WorkOrderChange::Joined {
+            let order = &one.order;
+            assert!(
+                one.from == one.to && order.recovered_at.is_none(),
+                "{one:?}"
+            );
         } else {
             assert!(one.from == one.to || nobodys, "{one:?}");
         }

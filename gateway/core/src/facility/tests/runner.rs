@@ -11,7 +11,7 @@ use crate::profile::Profile;
 use crate::text::Text;
 use crate::time::{Duration, Timestamp};
 use crate::work_order::{
-    NewPart, NewPhoto, PhotoFormat, PhotoStage, RecordEdit, Repair, WorkOrderChange,
+    Actor, NewPart, NewPhoto, PhotoFormat, PhotoStage, RecordEdit, Repair, WorkOrderChange,
     WorkOrderStatus,
 };
 use std::fmt::Write as _;
@@ -205,6 +205,11 @@ fn command(facility: &Facility, verb: &str, words: &[&str]) -> Command {
             no: words[0].parse().unwrap(),
             to: WorkOrderStatus::from_code(words[1]).unwrap(),
             by,
+            actor: match field("as").as_deref() {
+                Some("only") => Actor::OnlyPerson,
+                Some("machine") => Actor::Machine,
+                _ => Actor::Person,
+            },
             version: field("version").map(|text| text.parse().unwrap()),
             note: None,
             reason: field("reason"),
@@ -293,6 +298,9 @@ fn show(facility: &Facility, key: &str, now: Timestamp) -> String {
         let photos = order.photos.iter();
         let photos = photos.map(|photo| format!("{} {}", photo.id, photo.taken.stage.code()));
         let all: Vec<String> = parts.chain(photos).collect();
+        if all.is_empty() {
+            return format!("{key} {}", limits(order, now));
+        }
         return format!("{key} holds {}", all.join(", "));
     }
     if key == "urgent" {
@@ -350,6 +358,21 @@ fn place(place: &crate::Place) -> String {
     }
 }
 
+/// Which limits an order is under.
+fn limits(order: &crate::WorkOrder, now: Timestamp) -> String {
+    let left = |at: Timestamp| Duration::from_millis(at.millis() - now.millis());
+    let due = match (order.due_at, order.due_left) {
+        (Some(at), None) => format!("due in {}", left(at)),
+        (None, Some(left)) => format!("stands with {left} left"),
+        (None, None) => "has no limit".to_owned(),
+        (Some(_), Some(_)) => "runs and stands".to_owned(),
+    };
+    match order.escalate_at {
+        Some(at) => format!("{due}, must be accepted in {}", left(at)),
+        None => due,
+    }
+}
+
 fn tell(facility: &Facility, effect: &Effect) -> String {
     let model = facility.model();
     let located = |at: &Option<crate::Place>, is: bool| {
@@ -378,7 +401,11 @@ fn tell(facility: &Facility, effect: &Effect) -> String {
             one.to.code(),
             one.order.priority.number(),
             one.order.occurrences,
-            who(&one.by),
+            if one.only_account {
+                format!("{}, the only account", who(&one.by))
+            } else {
+                who(&one.by)
+            },
             located(&one.order.place, one.change == WorkOrderChange::Located),
             one.note
                 .as_ref()

@@ -4,6 +4,7 @@ use super::building::{DOOR, SLOW, TRAPPED, building, minutes};
 use super::*;
 use bytes::Bytes;
 use zhiban_core::facility::MoveWorkOrder;
+use zhiban_core::work_order::Actor;
 use zhiban_core::work_order::Repair;
 use zhiban_core::{AlarmId, Duration, WorkOrderStatus};
 use zhiban_dashboard::ports::{OrderFilter, StoredAnswer};
@@ -71,6 +72,7 @@ async fn a_record_shows_its_whole_life() {
             no: order.no.clone(),
             to,
             by: "王工".to_owned(),
+            actor: Actor::OnlyPerson,
             version: None,
             note: Some(note.to_owned()),
             reason: None,
@@ -129,6 +131,7 @@ async fn orders_are_found_by_status_and_person() {
         no: orders.keys().next().unwrap().clone(),
         to: WorkOrderStatus::Assigned,
         by: "li".to_owned(),
+        actor: Actor::Person,
         version: None,
         note: None,
         reason: None,

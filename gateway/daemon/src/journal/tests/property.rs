@@ -3,6 +3,7 @@
 use super::building::{Building, building};
 use proptest::prelude::*;
 use zhiban_core::facility::{MoveWorkOrder, NewWorkOrder};
+use zhiban_core::work_order::Actor;
 use zhiban_core::work_order::{
     NewPart, NewPhoto, PhotoFormat, PhotoStage, Quantity, RecordEdit, Repair, moves_from,
 };
@@ -117,7 +118,8 @@ fn a_move(order: &WorkOrder, place: usize) -> Option<Command> {
     Some(Command::MoveWorkOrder(Box::new(MoveWorkOrder {
         no: order.no.clone(),
         to,
-        by: "li".to_owned(),
+        by: if place.is_multiple_of(3) { "li" } else { "wang" }.to_owned(),
+        actor: Actor::Person,
         version: None,
         note: Some("随手记".to_owned()),
         reason: Some("原因".to_owned()),

@@ -61,6 +61,15 @@ async fn a_newer_file_is_refused_as_it_is_in_whatever_mode() {
     assert_eq!(bytes_of(&file), before);
 }
 
+/// Limit, due time and what was left of each order, -1 for none.
+async fn limits(store: &Store) -> Vec<String> {
+    let limits = "select coalesce(limit_ms, -1) || ' ' || coalesce(due_at, -1) || ' ' || \
+        coalesce(due_left, -1) from work_order order by id";
+    let rows = sqlx::query(limits).fetch_all(store.readers()).await;
+    let rows = rows.unwrap();
+    rows.iter().map(|row| sqlx::Row::get(row, 0)).collect()
+}
+
 #[tokio::test]
 async fn the_tables_of_an_older_program_are_brought_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,16 +84,22 @@ async fn the_tables_of_an_older_program_are_brought_up_to_date() {
                 insert into schema_version values (1)";
     sqlx::raw_sql(mark).execute(&mut older).await.unwrap();
     // One that waits, one of which people were told that nobody took it, one in work.
-    for (id, status) in [(1, "approved"), (2, "assigned"), (3, "in_progress")] {
+    for (id, status) in [
+        (1, "approved"),
+        (2, "assigned"),
+        (3, "in_progress"),
+        (4, "on_hold"),
+    ] {
         let order = "insert into work_order (id, no, kind, status, priority, asset, title_zh, \
-            title_en, fault_family, alarms, occurrences, close_policy, created_at, version) \
-            values ($1, $1, 'corrective', $2, 2, 'A1', '', '', $1, '', 1, 'verify', 1000, 1)";
+            title_en, fault_family, alarms, occurrences, close_policy, created_at, due_at, version) \
+            values ($1, $1, 'corrective', $2, 2, 'A1', '', '', $1, '', 1, 'verify', 1000, 10000, 1)";
         let order = sqlx::query(order).bind(id).bind(status);
         order.execute(&mut older).await.unwrap();
     }
     let told = "insert into work_order_event \
         (work_order, version, at, change, from_status, to_status) \
-        values (2, 1, 1000, 'escalated', 'assigned', 'assigned')";
+        values (2, 1, 1000, 'escalated', 'assigned', 'assigned'), \
+        (4, 1, 3000, 'moved', 'in_progress', 'on_hold')";
     sqlx::query(told).execute(&mut older).await.unwrap();
     sqlx::Connection::close(older).await.unwrap();
     // While another gateway works on it nobody changes it, and its own program does.
@@ -111,7 +126,18 @@ async fn the_tables_of_an_older_program_are_brought_up_to_date() {
         .iter()
         .map(|row| sqlx::Row::get(row, 0))
         .collect();
-    assert_eq!(patience, [Some(601_000), None, None]);
+    assert_eq!(patience, [Some(601_000), None, None, None]);
+    let limits = limits(&store).await;
+    // The last is on hold since 3000: its clock stands.
+    assert_eq!(
+        limits,
+        [
+            "9000 10000 -1",
+            "9000 10000 -1",
+            "9000 10000 -1",
+            "9000 -1 7000"
+        ]
+    );
 }
 
 #[tokio::test]
