@@ -146,6 +146,8 @@ impl Fault {
             }
             422 => Fault::BadLine(shortened(&text)),
             400 | 401 | 403 | 404 => Fault::Configuration(said),
+            // What it says to a token that may make no task; asking again changes nothing.
+            500 if text.contains("unauthorized") => Fault::Configuration(said),
             _ => Fault::Passing(said),
         }
     }
@@ -757,6 +759,8 @@ mod tests {
                 "{status}"
             );
         }
+        let task = "{\"message\":\"failed to create task: unauthorized\"}";
+        assert!(matches!(of(500, task), Fault::Configuration(_)));
         assert_eq!(of(413, ""), Fault::TooLarge);
         assert!(matches!(
             of(422, "partial write: dropped=1"),
