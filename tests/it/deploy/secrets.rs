@@ -52,8 +52,8 @@ fn what_is_missing_is_made_and_fits_what_is_there() {
     };
     // Which file is gone, and which others may change with it.
     for (gone, with_it) in [
-        ("influxdb-token", &[][..]),
-        ("influxdb-admin-token", &[]),
+        ("influxdb-token", &["influxdb-token"][..]),
+        ("influxdb-admin-token", &["influxdb-admin-token"]),
         ("influxdb-password", &["influxdb-password"]),
         ("mqtt-password", &["mqtt-password", "mosquitto-passwords"]),
         ("mosquitto-passwords", &["mosquitto-passwords"]),
