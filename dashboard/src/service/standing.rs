@@ -61,8 +61,7 @@ pub(super) async fn of_order(app: &App, no: &WorkOrderNumber) -> Standing {
         "assignee": order.assignee,
     });
     let moved = |event: &&OrderEventRow| {
-        matches!(event.change.as_str(), "created" | "moved" | "reopened")
-            && event.to == order.status.code()
+        (event.change == "created" || event.from != event.to) && event.to == order.status.code()
     };
     let Some(last) = events.iter().rev().find(moved) else {
         return Standing {
