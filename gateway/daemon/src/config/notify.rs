@@ -60,8 +60,7 @@ pub struct ChannelConfig {
     /// Only these priorities; all when absent. Life-safety notifications always pass.
     #[serde(default = "all_priorities")]
     pub priorities: Vec<Priority>,
-    /// How long a message is tried again, whatever the other side answers; what guards life is tried
-    /// for 24 h at least, however short this is.
+    /// How long a message is tried again, whatever is answered; what guards life at least 24 h.
     #[serde(default = "retry_for")]
     pub retry_for: Duration,
     /// The language of its texts, `zh-CN` or `en`.
