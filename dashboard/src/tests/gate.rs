@@ -75,7 +75,7 @@ async fn the_document_lists_every_route() {
     let document = web.get("/api/openapi.json").await.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let asset = &document["components"]["schemas"]["Asset"]["required"];
-    assert_eq!(asset.as_array().unwrap().len(), 9);
+    assert_eq!(asset.as_array().unwrap().len(), 10);
 }
 
 #[tokio::test]

@@ -174,6 +174,10 @@ async fn the_body_is_whole_signed_and_the_same_on_every_try() {
         "respond_by",
         "due_at",
         "unrecorded",
+        "signal",
+        "raised_at",
+        "returned_at",
+        "place",
     ];
     expected.sort_unstable();
     let mut sorted = fields;
