@@ -68,11 +68,13 @@ fn mode(path: &Path) -> io::Result<u32> {
 }
 
 /// Takes the rights of others away. Where that is not ours to do it is said, and no reason to stop.
-fn one(path: &Path, mode_of_ours: u32) -> io::Result<usize> {
-    if mode(path)? & 0o077 == 0 {
+/// What the owner may not do stays so: a folder that cannot be written is refused at the start.
+fn one(path: &Path, most: u32) -> io::Result<usize> {
+    let had = mode(path)?;
+    if had & 0o077 == 0 {
         return Ok(0);
     }
-    match std::fs::set_permissions(path, Permissions::from_mode(mode_of_ours)) {
+    match std::fs::set_permissions(path, Permissions::from_mode(had & most)) {
         Ok(()) => Ok(1),
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "others can read this");
