@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::beacon::{Beacons, count};
+use crate::support::beacon::{Beacons, count, try_count};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::mount::SmallDisk;
 use crate::support::zhiban::Zhiban;
@@ -17,6 +17,8 @@ const BEACONS: Beacons = Beacons {
 
 /// Seconds, on a machine that may be four times slower.
 const SECONDS: Duration = Duration::from_secs(40);
+
+const ORDERS: &str = "select count(*) from work_order";
 
 struct Site {
     broker: Mosquitto,
@@ -76,7 +78,7 @@ impl Site {
     }
 
     async fn orders(&self) -> i64 {
-        count(&self.db(), "select count(*) from work_order").await
+        count(&self.db(), ORDERS).await
     }
 
     async fn wait_for_orders(&self, kinds: usize, within: Duration, gateway: &Zhiban) {
@@ -85,13 +87,13 @@ impl Site {
         let mut looks = tokio::time::interval(Duration::from_millis(100));
         loop {
             looks.tick().await;
-            let have = self.orders().await;
-            if have >= wanted {
+            let have = try_count(&self.db(), ORDERS).await;
+            if have.as_ref().is_ok_and(|have| *have >= wanted) {
                 return;
             }
             assert!(
                 Instant::now() < deadline,
-                "{have} of {wanted} orders\n{}",
+                "{have:?} of {wanted} orders\n{}",
                 gateway.log()
             );
         }

@@ -178,6 +178,7 @@ async fn the_body_is_whole_signed_and_the_same_on_every_try() {
         "raised_at",
         "returned_at",
         "place",
+        "danger",
     ];
     expected.sort_unstable();
     let mut sorted = fields;

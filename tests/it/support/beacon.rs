@@ -171,10 +171,12 @@ due = "1h"
 
 /// A number out of a record store that a gateway may be working on.
 pub(crate) async fn count(db: &Path, sql: &'static str) -> i64 {
+    try_count(db, sql).await.unwrap()
+}
+
+/// The same, where it may be that the store cannot be read now: a reader needs room on the disk, too.
+pub(crate) async fn try_count(db: &Path, sql: &'static str) -> Result<i64, sqlx::Error> {
     let url = format!("sqlite://{}?mode=ro", db.display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    sqlx::query_scalar(sql)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap()
+    let mut connection = SqliteConnection::connect(&url).await?;
+    sqlx::query_scalar(sql).fetch_one(&mut connection).await
 }

@@ -118,7 +118,12 @@ fn a_move(order: &WorkOrder, place: usize) -> Option<Command> {
     Some(Command::MoveWorkOrder(Box::new(MoveWorkOrder {
         no: order.no.clone(),
         to,
-        by: if place.is_multiple_of(3) { "li" } else { "wang" }.to_owned(),
+        by: if place.is_multiple_of(3) {
+            "li"
+        } else {
+            "wang"
+        }
+        .to_owned(),
         actor: Actor::Person,
         version: None,
         note: Some("随手记".to_owned()),
