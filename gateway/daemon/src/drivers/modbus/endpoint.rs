@@ -77,9 +77,17 @@ impl Endpoint {
             Framing::Tcp => is_rtu_frame(&self.answer),
             Framing::RtuOverTcp => is_tcp_frame(&self.answer),
         };
+        // Bytes 2 and 3 of every Modbus TCP frame are zero.
+        let is_modbus = self.link.framing != Framing::Tcp
+            || self
+                .answer
+                .get(2..4)
+                .is_none_or(|protocol| protocol == [0, 0]);
         let is_silence = fault == Fault::Timeout;
         if is_other && (is_silence || fault.is_bad_answer()) {
             "other_framing"
+        } else if is_silence && !is_modbus {
+            Fault::Garbage.kind()
         } else if is_silence && !self.answer.is_empty() {
             "incomplete"
         } else {
