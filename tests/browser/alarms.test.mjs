@@ -69,9 +69,9 @@ for (const lang of ["zh-CN", "en"]) {
     const page = await demo.sign_in(context, lang);
     await live(page);
     await demo.scenario("entrapment", { asset: "A3" });
-    await until("people trapped in A3", async () => (await demo.api("/alarms?state=open")).items.some((one) => one.asset === "A3" && one.place));
+    await until("people trapped in A3", async () => (await demo.api("/alarms?state=open")).items.some((one) => one.asset === "A3" && one.rule === "entrapment" && one.place));
     await demo.scenario("smoke");
-    await until("a fire", async () => (await demo.api("/alarms?state=open")).items.some((one) => one.asset === "FP1" && one.place));
+    await until("a fire", async () => (await demo.api("/alarms?state=open")).items.some((one) => one.asset === "FP1" && one.priority === 1 && one.place));
     await demo.scenario("sump-high", { asset: "SP1" });
     await until("a flood", async () => (await demo.api("/alarms?state=open")).items.some((one) => one.asset === "SP1" && one.priority === 1));
     const { items } = await demo.api("/alarms?state=open");

@@ -181,7 +181,7 @@ async fn alarms_open_and_over() {
     assert_eq!(changes, ["raised", "acknowledged", "returned"]);
     assert_eq!(
         fields(&one["events"][0]),
-        sorted("at by change from to note place")
+        sorted("at by change from to only_account note place")
     );
 }
 
@@ -259,7 +259,7 @@ async fn an_order_goes_its_whole_way() {
     });
     assert_eq!(
         fields(&one["events"][0]),
-        sorted("at by change from to note place")
+        sorted("at by change from to only_account note place")
     );
     assert_eq!(
         fields(&one["repair"]),
