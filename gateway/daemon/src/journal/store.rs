@@ -78,7 +78,8 @@ impl Store {
     /// Opens the file beside a gateway that may work on it, for accounts from the shell.
     ///
     /// # Errors
-    /// As [`Self::open`]; and the gateway that works on it is older than this program.
+    /// The file is damaged, a newer program wrote it, or the gateway that works on it is older than
+    /// this program.
     pub async fn open_beside(file: &Path) -> Result<Self, JournalError> {
         match Lock::take(file) {
             // Held only as long as the tables change: a person at the prompt for a password must
