@@ -79,7 +79,7 @@ for (const [lang, width, height] of [
       await screenshot(page, `phone-${width}-${name}-${lang}`);
       assert.ok(wide <= width, `${path} is ${wide} px wide`);
     }
-    const history = await page.locator(".tl").innerText();
+    const history = await page.locator(".tl:not(.told)").innerText();
     assert.match(history, /\[U\+202E\]deppots si rac eht\[U\+202C\]/);
     await page.goto(`${demo.said.dashboard}/?theme=dark`);
     await screenshot(page, `phone-overview-dark-${lang}`);
