@@ -18,6 +18,9 @@ pub(crate) struct Mosquitto {
 }
 
 impl Mosquitto {
+    /// So many messages it sends before it must have an answer to the first.
+    pub(crate) const WINDOW: u16 = 200;
+
     /// Starts a broker of the test's own, or `None` where none is installed.
     pub(crate) async fn start() -> Option<Self> {
         Self::start_with("").await
@@ -47,10 +50,11 @@ impl Mosquitto {
              persistence true\n\
              persistence_location {}/\n\
              max_queued_messages 0\n\
-             max_inflight_messages 200\n\
+             max_inflight_messages {}\n\
              set_tcp_nodelay true\n\
              {more}",
-            folder.path().display()
+            folder.path().display(),
+            Self::WINDOW
         );
         std::fs::write(folder.path().join("mosquitto.conf"), conf).unwrap();
         let process = Self::spawn(&program, &folder);
