@@ -86,6 +86,7 @@ fn devices(units: impl IntoIterator<Item = u8>, profile: Profile) -> Vec<Device>
     let units = units.into_iter().map(|unit| Device {
         asset: AssetId(u32::from(unit)),
         code: format!("U{unit}"),
+        decoders: profile.decoders(),
         profile: profile.clone(),
         first_point: PointId(u32::from(unit) * 1000),
         unit,

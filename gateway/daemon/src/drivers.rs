@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zhiban_core::profile::Profile;
+use zhiban_core::profile::decode::Decoder;
 use zhiban_core::{AssetId, Duration, Input, LinkState, PointId};
 
 /// One device on a link, as a driver needs it.
@@ -29,6 +30,8 @@ pub struct Device {
     pub code: String,
     /// What it says on the wire.
     pub profile: Arc<Profile>,
+    /// Decodes each row of the profile; shared by all devices of it.
+    pub decoders: Arc<[Decoder]>,
     /// The point of the profile's first row; row `n` is point `first_point + n`.
     pub first_point: PointId,
     /// The Modbus unit id; 0 on a link that has none.

@@ -46,6 +46,7 @@ fn device(topic: &str) -> Device {
     Device {
         asset: AssetId(7),
         code: "P7".to_owned(),
+        decoders: profile.decoders(),
         profile: Arc::new(profile),
         first_point: PointId(70),
         unit: 0,

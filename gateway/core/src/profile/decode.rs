@@ -10,7 +10,7 @@ mod time;
 pub use message::Message;
 pub use time::MessageTime;
 
-use super::{MessageFormat, PointRow, Table};
+use super::{MessageFormat, PointRow, Profile, Table};
 use crate::model::PointKind;
 use crate::point::{Quality, QualityReason, Value};
 use registers::Layout;
@@ -113,6 +113,13 @@ impl Factor {
             Factor::Multiply(scale) => raw * scale,
             Factor::Divide(by) => raw / by,
         }
+    }
+}
+
+impl Profile {
+    /// Makes every row ready to decode, in the order of the rows.
+    pub fn decoders(&self) -> Arc<[Decoder]> {
+        self.points.iter().map(PointRow::decoder).collect()
     }
 }
 

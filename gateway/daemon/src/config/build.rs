@@ -10,6 +10,7 @@ use zhiban_core::alarm::fit::Fit;
 use zhiban_core::alarm::rule::{AlarmRule, Condition};
 use zhiban_core::model::{AssetSpec, Location, ModelError, Policy, RotaEntry, Site};
 use zhiban_core::profile::Profile;
+use zhiban_core::profile::decode::Decoder;
 use zhiban_core::unit::{Conversion, Mismatch};
 use zhiban_core::{Duration, Model, PointId};
 
@@ -50,6 +51,7 @@ pub(super) fn build(config: &Config, library: &Library) -> Result<Built, ModelEr
         .collect();
     let model = Model::build(site, specs, rota.collect(), policy)?;
     let mut devices: BTreeMap<String, Vec<Device>> = BTreeMap::new();
+    let mut decoders: BTreeMap<&str, Arc<[Decoder]>> = BTreeMap::new();
     for (asset, profile) in described.filter(|(asset, _)| !asset.disabled) {
         let Some(id) = model.asset_by_code(&asset.code) else {
             continue;
@@ -58,6 +60,10 @@ pub(super) fn build(config: &Config, library: &Library) -> Result<Built, ModelEr
             asset: id,
             code: asset.code.clone(),
             profile: profile.clone(),
+            decoders: decoders
+                .entry(&profile.id)
+                .or_insert_with(|| profile.decoders())
+                .clone(),
             first_point: PointId(model.asset(id).points.start),
             unit: asset.unit.unwrap_or(0),
             life_safety: model.asset(id).rules.clone().any(|rule| {

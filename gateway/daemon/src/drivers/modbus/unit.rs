@@ -13,9 +13,9 @@ use chrono::Utc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use zhiban_core::profile::decode::{Decoder, Reading};
+use zhiban_core::profile::decode::Reading;
 use zhiban_core::profile::plan::{RowAt, told_apart};
-use zhiban_core::profile::{PointRow, PollClass, PollPeriods, Table};
+use zhiban_core::profile::{PollClass, PollPeriods, Table};
 use zhiban_core::{AssetId, LinkState, PointId, Quality, QualityReason, Sample, Timestamp};
 use zhiban_dashboard::ports::DeviceFault;
 
@@ -46,8 +46,6 @@ pub(super) struct Cycle {
 /// One unit.
 pub(super) struct Unit {
     device: Device,
-    /// One for each row of the profile.
-    decoders: Vec<Decoder>,
     parts: Parts,
     choices: Vec<Ask>,
     breaker: Breaker,
@@ -85,12 +83,9 @@ impl Unit {
         }
         choices.sort_by_key(|ask| ask.count);
         choices.truncate(MOST_CHOICES);
-        let rows = device.profile.points.iter();
-        let decoders = rows.map(PointRow::decoder).collect();
         let owner = format!("{} {}", device.code, device.profile.id);
         let labels = [("link", name.to_owned()), ("unit", device.unit.to_string())];
         Self {
-            decoders,
             parts: Parts::new(plan, &owner, device.life_safety, memory),
             choices,
             breaker: Breaker::new(device.life_safety),
@@ -399,7 +394,7 @@ impl Unit {
         for at in rows {
             let start = usize::from(at.offset);
             let own = values.get(start..start + usize::from(at.words));
-            let reading = match (self.decoders.get(at.row), own, table) {
+            let reading = match (self.device.decoders.get(at.row), own, table) {
                 (Some(decoder), Some(registers), Table::Holding | Table::Input) => {
                     decoder.registers(registers)
                 }

@@ -4,8 +4,8 @@
 use super::clock::{DeviceClock, Live, MOST_FUTURE};
 use super::topics::{Target, Topics};
 use crate::drivers::Device;
-use zhiban_core::profile::decode::{Decoder, Message, MessageTime};
-use zhiban_core::profile::{Availability, PointRow};
+use zhiban_core::profile::Availability;
+use zhiban_core::profile::decode::{Message, MessageTime};
 use zhiban_core::{
     AssetId, Duration, Input, LinkState, PointId, Quality, QualityReason, Sample, SampleBatch,
     Timestamp,
@@ -52,7 +52,6 @@ struct Known {
     asset: AssetId,
     first_point: PointId,
     device: Device,
-    decoders: Vec<Decoder>,
     state: LinkState,
     /// Whether another client takes the connection again and again.
     contested: bool,
@@ -78,12 +77,6 @@ impl Devices {
         let known = devices.into_iter().map(|device| Known {
             asset: device.asset,
             first_point: device.first_point,
-            decoders: device
-                .profile
-                .points
-                .iter()
-                .map(PointRow::decoder)
-                .collect(),
             state: LinkState::Unknown,
             contested: false,
             clock: DeviceClock::default(),
@@ -195,7 +188,7 @@ impl Known {
     ) {
         let mut samples = Vec::with_capacity(target.rows.len());
         for row in &target.rows {
-            let decoder = self.decoders.get(*row);
+            let decoder = self.device.decoders.get(*row);
             if let Some(reading) = decoder.and_then(|decoder| decoder.message(message)) {
                 let row = u32::try_from(*row).unwrap_or(u32::MAX);
                 samples.push(Sample {

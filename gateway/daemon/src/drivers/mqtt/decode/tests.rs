@@ -3,6 +3,7 @@
 use super::*;
 use std::sync::Arc;
 use zhiban_core::Value;
+use zhiban_core::profile::Profile;
 
 const PROFILE: &str = r#"
 id = "test"
@@ -34,11 +35,12 @@ mqtt = { topic = "{topic}/+/starts", read = "raw" }
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 fn devices() -> Devices {
-    let profile = Arc::new(toml::from_str(PROFILE).unwrap());
+    let profile: Arc<Profile> = Arc::new(toml::from_str(PROFILE).unwrap());
     let device = |number: u32, topic: &str| Device {
         asset: AssetId(number),
         code: format!("P{number}"),
         profile: Arc::clone(&profile),
+        decoders: profile.decoders(),
         first_point: PointId(number * 10),
         unit: 0,
         life_safety: false,
