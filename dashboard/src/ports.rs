@@ -642,6 +642,8 @@ pub trait Health: Send + Sync {
     fn checks(&self) -> Vec<Check>;
     /// Why an asset is not read, by its code; `None` when it is, or nothing is known.
     fn device_fault(&self, asset: &str) -> Option<DeviceFault>;
+    /// The memory of the gateway that is really there, in bytes; `None` where the system does not say.
+    fn resident(&self) -> Option<u64>;
     /// The metrics in Prometheus text format.
     fn metrics(&self) -> String;
 }

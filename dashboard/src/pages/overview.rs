@@ -293,7 +293,14 @@ fn machine_figures(visit: &Visit) -> [Figure; 2] {
     let broken = checks.iter().filter(|check| !check.ok);
     let broken: Vec<&str> = broken.map(|check| check.name.as_str()).collect();
     let said = if broken.is_empty() {
-        words.t("overview.kpi_gateway_ok")
+        let bytes = visit.app.health.resident();
+        bytes.map_or_else(
+            || words.t("overview.kpi_gateway_ok"),
+            |bytes| {
+                let mebibytes = (bytes >> 20).to_string();
+                words.with("overview.kpi_gateway_memory", &[("memory", &mebibytes)])
+            },
+        )
     } else {
         words.with("overview.kpi_gateway_bad", &[("what", &broken.join(", "))])
     };

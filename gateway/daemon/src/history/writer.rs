@@ -194,7 +194,13 @@ impl Writer {
     }
 
     fn remember(&mut self, samples: &[Stored], now: i64) {
-        self.recent().push(samples);
+        let bytes = {
+            let mut recent = self.recent();
+            recent.push(samples);
+            recent.resident()
+        };
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 8 PiB")]
+        metrics::gauge!("zhiban_history_memory_bytes").set(bytes as f64);
         self.segment.began(now);
     }
 
