@@ -126,12 +126,12 @@ mod tests {
     fn a_histogram_is_of_fixed_buckets_however_wide_its_values_spread() {
         let board = Board::default();
         for power in -9..9 {
-            metrics::histogram!("zhiban_test_seconds").record(10_f64.powi(power));
+            metrics::histogram!("spread_test_seconds").record(10_f64.powi(power));
         }
         board.upkeep();
         let told = board.metrics();
         let lines = told.lines();
-        let buckets = lines.filter(|line| line.starts_with("zhiban_test_seconds_bucket"));
+        let buckets = lines.filter(|line| line.starts_with("spread_test_seconds_bucket"));
         assert_eq!(buckets.count(), BUCKETS.len() + 1, "{told}");
         assert!(!told.contains("quantile"), "{told}");
     }
