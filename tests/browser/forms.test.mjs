@@ -164,9 +164,9 @@ test("what was written is there again after a reload, an ended session and a new
   await text.pressSequentially("the lock contact is worn");
   await page.reload();
   await page.waitForFunction(() => document.querySelector("#comment textarea")?.value === "the lock contact is worn", null, { timeout: SOON });
-  // The account is disabled while something is written: sending leads to the sign-in.
-  demo.account("disable", who.user);
+  // The account is disabled before it is sent: sending leads to the sign-in, if the stream's end did not do so before.
   await text.pressSequentially(", ordered a new one");
+  demo.account("disable", who.user);
   await page.locator("#comment button").click().catch(() => {});
   await page.waitForURL(/\/login/, { timeout: SOON });
   await enter(page, second());
