@@ -5,7 +5,7 @@ use crate::wire::{Event, Place, Told, time};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zhiban_core::work_order::{self, Move};
-use zhiban_core::{Language, WorkOrder as Order, WorkOrderNumber};
+use zhiban_core::{Language, WorkOrder as Order, WorkOrderNumber, WorkOrderStatus};
 
 /// One work order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -219,11 +219,18 @@ impl WorkOrderDetail {
         told: Option<Vec<ToldRow>>,
         language: Language,
     ) -> Self {
+        let status = row.order.status;
+        let done = status.is_over()
+            || matches!(
+                status,
+                WorkOrderStatus::Completed | WorkOrderStatus::Verified
+            );
         Self {
             order: WorkOrder::of(&row.order, &row.asset, language),
             occurrences: row.order.occurrences,
             reported_by: row.order.reported_by.clone(),
-            completed_by: row.order.completed_by.clone(),
+            // Of one that is work again it would be who completed it before.
+            completed_by: done.then(|| row.order.completed_by.clone()).flatten(),
             repair: Repair::from(&row.order.repair),
             parts: row.order.parts.iter().map(Part::from).collect(),
             photos: photos(&row.order),

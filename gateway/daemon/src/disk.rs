@@ -18,6 +18,14 @@ const NOTHING: u64 = 256 << 10;
 /// How much is written at once.
 const PIECE: usize = 256 << 10;
 
+/// Whether the system says that there is no room, or none left for this user.
+pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// The disk of a data folder.
 #[derive(Debug)]
 pub struct Disk {
@@ -68,9 +76,23 @@ impl Disk {
         self.measure().map_or(u64::MAX, |(free, _)| free)
     }
 
-    /// Whether a write may have failed for want of room.
+    /// Whether a write may have failed for want of room. What is free may be free for others only:
+    /// a used-up quota is seen by nothing but a try.
     pub fn is_full(&self) -> bool {
         self.free() < NOTHING
+            || self
+                .try_to_write()
+                .is_err_and(|error| is_want_of_room(&error))
+    }
+
+    fn try_to_write(&self) -> io::Result<()> {
+        let probe = self.reserve.with_extension("reserve.probe");
+        let tried = File::create(&probe).and_then(|mut file| {
+            file.write_all(&vec![0x5a; PIECE])?;
+            file.sync_all()
+        });
+        drop(std::fs::remove_file(&probe));
+        tried
     }
 
     /// Gives the reserve up. Says whether that made room.

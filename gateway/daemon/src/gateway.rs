@@ -137,6 +137,7 @@ impl Gateway {
         let photos = open_photos(&loaded)?.on(journal.store().disk().clone());
         start_drivers(&loaded, &handle, &board, &drivers)?;
 
+        maintain(journal.clone(), steps.clone(), &rest);
         let accounts = Accounts::with_steps(journal.store().clone(), steps);
         let accounts = Arc::new(accounts.at(&loaded.config.site));
         let router = zhiban_dashboard::router(App {
@@ -204,10 +205,10 @@ impl Gateway {
     }
 }
 
-fn maintain(journal: Arc<Journal>, rest: &Group) {
+fn maintain(journal: Arc<Journal>, steps: Arc<Steps>, rest: &Group) {
     let stop = rest.stop.clone();
     rest.tasks
-        .spawn(async move { journal.maintain(stop).await });
+        .spawn(async move { journal.maintain(steps, stop).await });
 }
 
 /// A board on which the record store, which is open, works.
@@ -245,7 +246,6 @@ fn keep(
     rest.tasks.spawn(keeper.run(rest.stop.clone()));
     let watch = watchdog::run(pulse, board.clone(), health, rest.stop.clone());
     rest.tasks.spawn(watch);
-    maintain(journal.clone(), rest);
     asked
 }
 

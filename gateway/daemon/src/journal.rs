@@ -19,6 +19,7 @@ mod start;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unread;
 mod write;
 
 pub use error::JournalError;

@@ -63,7 +63,7 @@ impl Pulse {
             since,
             why: error.to_string(),
             of_the_file: error.is_of_the_file(),
-            restart_helps: !matches!(error, JournalError::Full(_) | JournalError::Busy(_)),
+            restart_helps: error.restart_helps(),
         });
     }
 

@@ -262,7 +262,11 @@ impl Facility {
         let untouched = matches!(from, WorkOrderStatus::Approved | WorkOrderStatus::Assigned);
         match order.close {
             ClosePolicy::Auto if untouched => order.status = WorkOrderStatus::Closed,
-            ClosePolicy::Verify if untouched => order.status = WorkOrderStatus::Completed,
+            ClosePolicy::Verify if untouched => {
+                order.status = WorkOrderStatus::Completed;
+                // Whoever completed it before did not do so now: the machine was normal by itself.
+                order.completed_by = None;
+            }
             ClosePolicy::Auto | ClosePolicy::Verify | ClosePolicy::Never => {}
         }
         self.record_order(

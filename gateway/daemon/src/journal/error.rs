@@ -2,6 +2,7 @@
 //!
 //! An error never holds the content of a record.
 
+use crate::disk::{Disk, is_want_of_room};
 use std::path::{Path, PathBuf};
 
 /// Why `core.db` cannot be opened, read or written.
@@ -82,6 +83,11 @@ pub enum JournalError {
     /// The disk fails.
     #[error("the disk of the data folder fails")]
     Io(#[source] sqlx::Error),
+    /// The file or its disk may only be read.
+    #[error(
+        "records cannot be written: core.db or its disk is read-only; make it writable for the gateway's user"
+    )]
+    ReadOnly(#[source] sqlx::Error),
     /// The file became damaged while it was in use.
     #[error("the record store is damaged; stop the gateway and restore a backup")]
     Corrupt(#[source] sqlx::Error),
@@ -106,7 +112,34 @@ pub enum JournalError {
 impl JournalError {
     /// Whether the disk may have had no room.
     pub(crate) fn is_for_want_of_room(&self) -> bool {
+        if let JournalError::Unwritable { error, .. } = self {
+            return is_want_of_room(error);
+        }
         matches!(self, JournalError::Full(_) | JournalError::Io(_))
+    }
+
+    /// The error by what is known of the disk: SQLite calls only some of the ways in which a disk
+    /// has no room by that name, a used-up quota never.
+    pub(crate) fn on(self, disk: &Disk) -> Self {
+        if let JournalError::Io(source) = self {
+            return if disk.is_full() {
+                JournalError::Full(source)
+            } else {
+                JournalError::Io(source)
+            };
+        }
+        self
+    }
+
+    /// Whether a new start may help: it gives no disk more room and no file more rights.
+    pub(crate) fn restart_helps(&self) -> bool {
+        !matches!(
+            self,
+            JournalError::Full(_)
+                | JournalError::Busy(_)
+                | JournalError::ReadOnly(_)
+                | JournalError::Unwritable { .. }
+        )
     }
 
     /// Whether it is one record that the store refuses, while others may be taken.
@@ -117,15 +150,20 @@ impl JournalError {
         )
     }
 
-    /// Whether a start may go on with an older state: this one cannot be read.
+    /// Whether a start may go on with an older state: the file itself is said to be damaged. A row
+    /// that this program cannot read, too little memory or a fault of this program are no reason to
+    /// let go of what was recorded since.
     pub(crate) fn means_damage(&self) -> bool {
         matches!(
             self,
-            JournalError::Damaged { .. }
-                | JournalError::Corrupt(_)
-                | JournalError::Other(_)
-                | JournalError::Row { .. }
+            JournalError::Damaged { .. } | JournalError::Corrupt(_)
         )
+    }
+
+    /// Whether SQLite does not understand what it is asked: a name in the tables is not the one that
+    /// was made.
+    pub(super) fn is_of_a_name(error: &sqlx::Error) -> bool {
+        primary_code(error) == Some(1)
     }
 
     /// Whether the file itself is damaged or gone, so that no later try can succeed.
@@ -160,10 +198,10 @@ impl JournalError {
 
 impl From<sqlx::Error> for JournalError {
     fn from(error: sqlx::Error) -> Self {
-        let primary = primary_code(&error);
-        match primary {
+        match primary_code(&error) {
             Some(5 | 6) => Self::Busy(error),
-            Some(8 | 10 | 14) => Self::Io(error),
+            Some(8) => Self::ReadOnly(error),
+            Some(10 | 14) => Self::Io(error),
             Some(13) => Self::Full(error),
             Some(11 | 26) => Self::Corrupt(error),
             Some(19) => Self::Conflict(error),

@@ -5,8 +5,10 @@
 use super::restore::{INBOX_AGE, INBOX_ROWS};
 use super::{Journal, JournalError, snapshot};
 use crate::accounts::SESSION_LIFE;
+use crate::clock::Steps;
 use sqlx::Row;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 use tokio_util::sync::CancellationToken;
 use zhiban_core::{Duration, Timestamp};
@@ -20,7 +22,7 @@ const ANSWER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Journal {
     /// Forgets old rows now and then, until stopped.
-    pub async fn maintain(&self, stop: CancellationToken) {
+    pub async fn maintain(&self, steps: Arc<Steps>, stop: CancellationToken) {
         let mut pulse = tokio::time::interval(EVERY);
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -28,7 +30,7 @@ impl Journal {
                 () = stop.cancelled() => return,
                 _ = pulse.tick() => {}
             }
-            if let Err(error) = self.prune(super::now()).await {
+            if let Err(error) = self.prune(super::now(), steps.stored_now()).await {
                 tracing::warn!(
                     error = error.chain(),
                     "old rows could not be removed; tried again later"
@@ -37,11 +39,12 @@ impl Journal {
         }
     }
 
-    /// Forgets what is older than it is kept; returns how many rows went.
+    /// Forgets what is older than it is kept; returns how many rows went. Sessions move with the clock
+    /// when it is set, so they are compared with `stored_now`, the time that they go by.
     ///
     /// # Errors
     /// The store cannot be written; what went before stays gone.
-    pub async fn prune(&self, now: Timestamp) -> Result<u64, JournalError> {
+    pub async fn prune(&self, now: Timestamp, stored_now: Timestamp) -> Result<u64, JournalError> {
         let newest = sqlx::query("select coalesce(max(id), 0) as id from inbox");
         let newest: i64 = newest
             .fetch_one(self.store.readers())
@@ -64,7 +67,7 @@ impl Journal {
             .delete_pieces(
                 "delete from session where hash in \
                  (select hash from session where created_at < $1 limit $2)",
-                &[(now - SESSION_LIFE).millis(), PIECE],
+                &[(stored_now - SESSION_LIFE).millis(), PIECE],
             )
             .await?;
         Ok(gone)

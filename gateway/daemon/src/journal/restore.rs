@@ -6,13 +6,14 @@ use super::read::{Reader, order_row, value_of_text};
 use super::start::Start;
 use super::store::Lock;
 use super::write::order_id;
-use super::{InboxKey, Journal, JournalError, Store};
+use super::{InboxKey, Journal, JournalError, Store, unread};
 use sqlx::any::AnyRow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use zhiban_core::facility::Records;
 use zhiban_core::{Duration, Model, Timestamp, WorkOrderNumber};
+use zhiban_dashboard::ports::OrderRow;
 
 /// So many messages are remembered.
 pub(super) const INBOX_ROWS: i64 = 200_000;
@@ -81,9 +82,9 @@ impl Journal {
 
     async fn read_all(&mut self, now: Timestamp) -> Result<Records, JournalError> {
         let mut records = Records::default();
-        self.restore_alarms(&mut records).await?;
+        self.restore_alarms(&mut records, now).await?;
         self.restore_orders(&mut records, now).await?;
-        self.restore_points(&mut records).await?;
+        self.restore_points(&mut records, now).await?;
         self.recent_inbox(now).await?;
         self.rehearse().await?;
         let unconfigured = self.unconfigured;
@@ -117,17 +118,23 @@ impl Journal {
         self.unconfigured
     }
 
-    async fn restore_alarms(&mut self, records: &mut Records) -> Result<(), JournalError> {
-        let open = "select * from alarm where state <> 'normal' order by id";
-        for row in sqlx::query(open).fetch_all(self.store.readers()).await? {
-            match self.configured_alarm(&row)? {
-                Some(alarm) => records.alarms.push(alarm),
-                None => self.unconfigured.alarms += 1,
-            }
-        }
+    async fn restore_alarms(
+        &mut self,
+        records: &mut Records,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        // Before one is set aside: its number stays its own.
         let last = "select coalesce(max(id), 0) as id from alarm";
         let row = sqlx::query(last).fetch_one(self.store.readers()).await?;
         records.last_alarm = Reader::new("alarm", &row).alarm_id("id")?.0;
+        let open = "select * from alarm where state <> 'normal' order by id";
+        for row in sqlx::query(open).fetch_all(self.store.readers()).await? {
+            match self.configured_alarm(&row) {
+                Ok(Some(alarm)) => records.alarms.push(alarm),
+                Ok(None) => self.unconfigured.alarms += 1,
+                Err(error) => unread::alarm(&self.store, &row, &error, now).await?,
+            }
+        }
         Ok(())
     }
 
@@ -145,37 +152,75 @@ impl Journal {
             .bind(window.millis())
             .fetch_all(self.store.readers())
             .await?;
+        let mut taken = None;
         for row in rows {
-            let found = order_row(&self.model, &row)?;
-            has_its_own_number(&row, &found.order.no)?;
-            if self.model.asset_by_code(&found.asset).is_some() {
-                records.work_orders.push(found.order);
-            } else if !found.order.status.is_over() {
-                self.unconfigured.work_orders += 1;
+            match self.order_of(&row).await {
+                Ok(found) if self.model.asset_by_code(&found.asset).is_some() => {
+                    records.work_orders.push(found.order);
+                }
+                Ok(found) if found.order.status.is_over() => {}
+                Ok(_) => self.unconfigured.work_orders += 1,
+                Err(error) => taken = taken.max(self.set_order_aside(&row, &error, now).await?),
             }
         }
-        self.complete(&mut records.work_orders).await?;
-        let last = "select id, no from work_order order by id desc limit 1";
-        let row = sqlx::query(last)
-            .fetch_optional(self.store.readers())
-            .await?;
-        if let Some(row) = row {
-            let last = Reader::new("work_order", &row).maybe_order("no")?;
-            if let Some(no) = &last {
-                has_its_own_number(&row, no)?;
-            }
-            records.last_work_order = last;
-        }
+        records.last_work_order = self.last_order(now).await?.max(taken);
         Ok(())
     }
 
-    async fn restore_points(&self, records: &mut Records) -> Result<(), JournalError> {
+    /// The order of a row with its parts and photos.
+    async fn order_of(&self, row: &AnyRow) -> Result<OrderRow, JournalError> {
+        let mut found = order_row(&self.model, row)?;
+        has_its_own_number(row, &found.order.no)?;
+        self.complete(std::slice::from_mut(&mut found.order))
+            .await?;
+        Ok(found)
+    }
+
+    async fn set_order_aside(
+        &self,
+        row: &AnyRow,
+        error: &JournalError,
+        now: Timestamp,
+    ) -> Result<Option<WorkOrderNumber>, JournalError> {
+        let read = Reader::new("work_order", row);
+        let no = read.maybe_text("no").unwrap_or_default();
+        unread::order(&self.store, read.int("id")?, no.as_deref(), error, now).await
+    }
+
+    /// The newest number that an order has.
+    async fn last_order(&self, now: Timestamp) -> Result<Option<WorkOrderNumber>, JournalError> {
+        let mut taken = None;
+        loop {
+            let last = "select id, no from work_order order by id desc limit 1";
+            let row = sqlx::query(last)
+                .fetch_optional(self.store.readers())
+                .await?;
+            let Some(row) = row else { return Ok(taken) };
+            let no = Reader::new("work_order", &row).parsed("no", |text| text.parse().ok());
+            let own = no.and_then(|no| has_its_own_number(&row, &no).map(|()| no));
+            match own {
+                Ok(no) => return Ok(taken.max(Some(no))),
+                Err(error) => taken = taken.max(self.set_order_aside(&row, &error, now).await?),
+            }
+        }
+    }
+
+    async fn restore_points(
+        &self,
+        records: &mut Records,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
         let all = "select key, value, at from point order by key";
         for row in sqlx::query(all).fetch_all(self.store.readers()).await? {
             let read = Reader::new("point", &row);
-            if let Some(point) = self.model.point_by_key(&read.text("key")?) {
-                let value = read.parsed("value", value_of_text)?;
-                records.points.push((point, value, read.at("at")?));
+            let key = read.text("key")?;
+            let Some(point) = self.model.point_by_key(&key) else {
+                continue;
+            };
+            let value = read.parsed("value", value_of_text);
+            match value.and_then(|value| Ok((value, read.at("at")?))) {
+                Ok((value, at)) => records.points.push((point, value, at)),
+                Err(error) => unread::point(&self.store, key, &error, now).await?,
             }
         }
         Ok(())
@@ -195,12 +240,14 @@ impl Journal {
         let mut keys = Vec::with_capacity(rows.len());
         for row in rows {
             let bytes = Reader::new("inbox", &row).bytes("hash")?;
-            let hash = <[u8; 16]>::try_from(bytes).map_err(|bytes| JournalError::Row {
-                table: "inbox",
-                key: "hash".to_owned(),
-                what: format!("{} bytes instead of 16", bytes.len()),
-            })?;
-            keys.push(InboxKey { hash, unique: true });
+            // A key that is none knows no second copy, and costs nothing else.
+            match <[u8; 16]>::try_from(bytes) {
+                Ok(hash) => keys.push(InboxKey { hash, unique: true }),
+                Err(bytes) => tracing::warn!(
+                    bytes = bytes.len(),
+                    "what is known of a received message has not 16 bytes"
+                ),
+            }
         }
         Ok(keys)
     }

@@ -5,7 +5,7 @@
 //! used again: one that still believes to be inside a transaction is replaced.
 
 use super::{JournalError, check, snapshot};
-use crate::disk::Disk;
+use crate::disk::{Disk, is_want_of_room};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Row, Transaction};
@@ -168,6 +168,14 @@ impl Store {
         &self.disk
     }
 
+    /// Whether a write that failed so may be made again: it found no room, and the reserve was given
+    /// up for it.
+    pub(crate) fn makes_room(&self, error: &JournalError) -> bool {
+        let full = matches!(error, JournalError::Full(_))
+            || (error.is_for_want_of_room() && self.disk.is_full());
+        full && self.disk.give_up()
+    }
+
     /// The one writer, inside a transaction; waits for whoever writes now.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, sqlx::Any>, JournalError> {
         self.refuse_if_gone()?;
@@ -302,7 +310,7 @@ fn prepare_folder(file: &Path) -> Result<(), JournalError> {
     match File::create(&probe) {
         Ok(_) => std::fs::remove_file(&probe).map_err(unwritable)?,
         // Whoever is full is not forbidden.
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {}
+        Err(error) if is_want_of_room(&error) => {}
         Err(error) => return Err(unwritable(error)),
     }
     if file.exists() {

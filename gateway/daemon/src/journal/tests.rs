@@ -167,7 +167,7 @@ async fn received_messages_are_remembered_for_a_day() {
     let now = minutes(60 * 24 + 2);
     let recent = building.journal.recent_inbox(now).await.unwrap();
     assert_eq!(recent, [key(2), key(3)]);
-    assert_eq!(building.journal.prune(now).await.unwrap(), 1);
+    assert_eq!(building.journal.prune(now, now).await.unwrap(), 1);
     assert_eq!(building.journal.recent_inbox(now).await.unwrap(), recent);
 }
 

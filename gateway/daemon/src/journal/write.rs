@@ -6,7 +6,7 @@
 use super::archive::{ANSWER, answer_row};
 use super::aside::Refused;
 use super::cell::{Cell, Table, query};
-use super::{DeadLetter, InboxKey, Journal, JournalError, OutboxEntry, Step, aside, record};
+use super::{DeadLetter, InboxKey, Journal, JournalError, OutboxEntry, Step, aside, check, record};
 use sqlx::{AnyConnection, Connection, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ const DEAD_LETTERS: (i64, i64) = (10_000, 16 * 1024 * 1024);
 /// So many may come before the oldest are looked for.
 const DEAD_LETTERS_SLACK: u64 = 256;
 
-const WORK_ORDER: Table = Table {
+pub(super) const WORK_ORDER: Table = Table {
     name: "work_order",
     columns: "id, no, kind, status, priority, asset, rule, title_zh, title_en, fault_family, \
         alarms, occurrences, assignee, reported_by, close_policy, created_at, due_at, \
@@ -44,14 +44,14 @@ const WORK_ORDER: Table = Table {
         due_left = excluded.due_left",
 };
 
-const WORK_ORDER_EVENT: Table = Table {
+pub(super) const WORK_ORDER_EVENT: Table = Table {
     name: "work_order_event",
     columns: "work_order, version, at, recorded_at, by_whom, change, from_status, to_status, note, \
         place, only_account",
     conflict: "",
 };
 
-const ALARM: Table = Table {
+pub(super) const ALARM: Table = Table {
     name: "alarm",
     columns: "id, asset, rule, title_zh, title_en, priority, active, latched, raised_at, \
         raised_value, returned_at, acknowledged_at, acknowledged_by, comment, shelved_until, \
@@ -66,7 +66,7 @@ const ALARM: Table = Table {
         place = excluded.place",
 };
 
-const ALARM_EVENT: Table = Table {
+pub(super) const ALARM_EVENT: Table = Table {
     name: "alarm_event",
     columns: "alarm, at, by_whom, change, from_state, to_state, note, place",
     conflict: "",
@@ -86,7 +86,7 @@ const OUTBOX: Table = Table {
     conflict: "on conflict (notification, channel) do nothing",
 };
 
-const POINT: Table = Table {
+pub(super) const POINT: Table = Table {
     name: "point",
     columns: "key, value, at",
     conflict: "on conflict (key) do update set value = excluded.value, at = excluded.at",
@@ -114,16 +114,10 @@ impl Journal {
         if step.is_empty() {
             return Ok(());
         }
-        let written = self.try_commit(step).await;
-        let disk = self.store.disk();
-        let full = |error: &JournalError| {
-            matches!(error, JournalError::Full(_))
-                || (error.is_for_want_of_room() && disk.is_full())
-        };
-        if written.as_ref().is_err_and(full) && disk.give_up() {
-            return self.try_commit(step).await;
+        match self.try_commit(step).await {
+            Err(error) if self.store.makes_room(&error) => self.try_commit(step).await,
+            done => done,
         }
-        written
     }
 
     async fn try_commit(&self, step: &Step) -> Result<(), JournalError> {
@@ -134,7 +128,7 @@ impl Journal {
             // of the file may be wrong: the next one reads anew.
             drop(connection.close().await);
         }
-        written
+        written.map_err(|error| error.on(self.store.disk()))
     }
 
     async fn write(&self, connection: &mut AnyConnection, step: &Step) -> Result<(), JournalError> {
@@ -163,12 +157,19 @@ impl Journal {
     /// # Errors
     /// Nothing of the step is written, and the reason is none of a single record.
     pub async fn commit_apart(&self, step: &Step) -> Result<usize, JournalError> {
+        match self.try_commit_apart(step).await {
+            Err(error) if self.store.makes_room(&error) => self.try_commit_apart(step).await,
+            done => done,
+        }
+    }
+
+    async fn try_commit_apart(&self, step: &Step) -> Result<usize, JournalError> {
         let mut connection = self.store.writer().await?;
         let written = self.write_apart(&mut connection, step).await;
         if written.is_err() {
             drop(connection.close().await);
         }
-        written
+        written.map_err(|error| error.on(self.store.disk()))
     }
 
     async fn write_apart(
@@ -222,7 +223,14 @@ impl Journal {
             record::PART,
             record::PHOTO,
         ] {
-            table.rehearse(&mut connection).await?;
+            let rehearsed = table.rehearse(&mut connection).await;
+            rehearsed.map_err(|error| {
+                if JournalError::is_of_a_name(&error) {
+                    let what = format!("table {} is not what it was: {error}", table.name);
+                    return check::damaged(self.store.file(), &what);
+                }
+                JournalError::from(error)
+            })?;
         }
         Ok(())
     }

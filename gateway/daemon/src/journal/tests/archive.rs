@@ -197,6 +197,6 @@ async fn the_first_answer_is_kept() {
         Some(first)
     );
     let later = now() + Duration::from_secs(8 * 24 * 3600);
-    assert_eq!(building.journal.prune(later).await.unwrap(), 1);
+    assert_eq!(building.journal.prune(later, later).await.unwrap(), 1);
     assert_eq!(building.journal.replay(key).await.unwrap(), None);
 }
