@@ -8,6 +8,7 @@ pub(crate) mod origin;
 
 use crate::Shared;
 use crate::error::ApiError;
+use crate::intake;
 use crate::ports::{self, App, Identity};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -49,6 +50,8 @@ pub(crate) struct Asked {
     pub(crate) machine: bool,
     /// The page's own script asks for a fragment.
     pub(crate) fragment: bool,
+    /// A browser sends a form of a page by itself.
+    pub(crate) form: bool,
 }
 
 impl Asked {
@@ -56,13 +59,16 @@ impl Asked {
     pub(crate) fn of(request: &Request) -> Self {
         let (uri, headers) = (request.uri(), request.headers());
         let path = uri.path().to_owned();
+        let machine = path.starts_with("/api/") || path == "/metrics";
+        let fragment = headers.contains_key("hx-request");
         Self {
-            machine: path.starts_with("/api/") || path == "/metrics",
+            form: request.method() == Method::POST && !machine && !fragment,
+            machine,
             target: uri
                 .path_and_query()
                 .map_or_else(|| path.clone(), ToString::to_string),
             language: language_of(uri, headers),
-            fragment: headers.contains_key("hx-request"),
+            fragment,
             path,
         }
     }
@@ -207,8 +213,11 @@ pub(crate) async fn guard(
     if !is_open(request.method(), &asked.path) {
         match credentials.identify(&shared.app).await {
             Ok(Some(identity)) => request.extensions_mut().insert(identity),
-            Ok(None) => return unsigned(&asked, request.headers()),
-            Err(error) => return error.into_response(),
+            Ok(None) => return unsigned(&shared, &asked, request).await,
+            Err(error) => {
+                intake::bring(&shared, request).await;
+                return error.into_response();
+            }
         };
     }
     let mut response = next.run(request).await;
@@ -246,13 +255,21 @@ fn is_same_site(uri: &Uri, headers: &HeaderMap) -> bool {
     origin.zip(host).is_some_and(|((_, from), to)| from == to)
 }
 
-/// A program gets 401; a person is led to the sign-in page and back.
-fn unsigned(asked: &Asked, headers: &HeaderMap) -> Response {
+/// A program gets 401; a person is led to the sign-in page and back. A form is kept on that page meanwhile.
+async fn unsigned(shared: &Shared, asked: &Asked, request: Request) -> Response {
     if asked.machine {
         return ApiError::AuthRequired.into_response();
     }
+    if asked.form && asked.path == "/logout" {
+        return see_other("/login");
+    }
+    if asked.form {
+        intake::bring(shared, request).await;
+        return ApiError::AuthRequired.into_response();
+    }
     if asked.fragment {
-        let page = headers
+        let page = request
+            .headers()
             .get("hx-current-url")
             .and_then(|url| url.to_str().ok());
         let path = page.and_then(|url| url.split_once("://")?.1.split_once('/'));
@@ -267,7 +284,7 @@ fn unsigned(asked: &Asked, headers: &HeaderMap) -> Response {
     see_other(&sign_in_page(&asked.target))
 }
 
-fn sign_in_page(back: &str) -> String {
+pub(crate) fn sign_in_page(back: &str) -> String {
     if back == "/" {
         return "/login".to_owned();
     }

@@ -10,7 +10,9 @@ pub(crate) use words::refusal_detail;
 use crate::Shared;
 use crate::auth::Asked;
 use crate::intake::{self, takes_photos};
+use crate::pages::{self, Resume, Sent};
 use crate::ports::{CommandError, SeriesError, SignInError, Unavailable};
+use axum::Router;
 use axum::extract::multipart::MultipartError;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -290,9 +292,26 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// What is needed to say a refusal to people.
+#[derive(Clone)]
+pub(crate) struct Speaker {
+    pub(crate) shared: Shared,
+    /// Every page, behind the gate, to be drawn again with a form that was refused.
+    pub(crate) pages: Router,
+}
+
 /// Puts every refusal into words: a problem document under `/api` and for a page's own script, a page elsewhere.
-pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+/// Where a form of a page was refused, the page comes back with what was written in it.
+pub(crate) async fn speak(
+    State(Speaker {
+        shared,
+        pages: drawn,
+    }): State<Speaker>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let asked = Asked::of(&request);
+    let form = asked.form.then(|| Sent::of(&mut request));
     let patience = if takes_photos(&asked.path) {
         UPLOAD_PATIENCE
     } else {
@@ -302,6 +321,17 @@ pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: 
         Ok(response) => response,
         Err(_) => ApiError::Unavailable.into_response(),
     };
+    let resumed = response.extensions_mut().remove::<Resume>();
+    if let Some(resumed) = resumed {
+        let Some(sent) = form else {
+            return response;
+        };
+        let page = pages::resume(&shared, &asked, resumed, sent, drawn).await;
+        return match page {
+            Some(page) => with_headers_of(page, &response),
+            None => response,
+        };
+    }
     let error = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error,
         // The framework's own refusals carry no words in two languages.
@@ -310,8 +340,10 @@ pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: 
     };
     let mut spoken = if asked.machine || asked.fragment {
         document(&error, &asked)
+    } else if let Some(sent) = form {
+        pages::give_back(&shared, &asked, &error, sent, drawn).await
     } else {
-        crate::pages::error_page(&shared.app, &asked, &error)
+        pages::error_page(&shared.app, &asked, &error)
     };
     *spoken.status_mut() = error.status();
     let seconds = error.retry_after().map(HeaderValue::from);
@@ -329,6 +361,11 @@ pub(crate) async fn speak(State(shared): State<Shared>, request: Request, next: 
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, scheme);
     }
+    with_headers_of(spoken, &response)
+}
+
+/// Takes over what the answer behind it says beside its body.
+fn with_headers_of(mut spoken: Response, response: &Response) -> Response {
     for (name, value) in response.headers() {
         if name == header::ALLOW || name == header::SET_COOKIE {
             spoken.headers_mut().append(name, value.clone());

@@ -5,7 +5,7 @@
 
 use crate::error::ApiError;
 use crate::ports::Identity;
-use crate::{BODY_LIMIT, Shared, UPLOAD_LIMIT};
+use crate::{BODY_LIMIT, FORM_LIMIT, Shared, UPLOAD_LIMIT};
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::Method;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -43,11 +43,19 @@ const PHOTO: Limits = Limits {
     whole: WHOLE_PHOTO,
     ..USUAL
 };
+/// What people write may be longer than what is taken: it is read, so that it can be given back to them.
+const FORM: Limits = Limits {
+    size: FORM_LIMIT,
+    whole: Duration::from_secs(40),
+    ..USUAL
+};
 /// How long a photo may take.
 pub(crate) const WHOLE_PHOTO: Duration = Duration::from_secs(180);
 /// How many bodies that bring photos are in memory at once, of all and of one person.
 const UPLOADS: usize = 6;
 const UPLOADS_OF_PERSON: usize = 2;
+/// How many long forms of people who are not signed in are in memory at once.
+const STRANGERS: usize = 4;
 /// How long an upload waits for its turn: longer than a silent one may hold it.
 const TURN: Duration = Duration::from_secs(15);
 /// After how many seconds a photo is sent again when it got no turn.
@@ -61,9 +69,21 @@ pub(crate) fn takes_photos(path: &str) -> bool {
     order.is_some_and(|no| !no.is_empty() && !no.contains('/'))
 }
 
-/// The turns of those who send photos.
+/// What a request brought, for whoever has to give it back.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Brought(Arc<OnceLock<Bytes>>);
+
+impl Brought {
+    /// The body; `None` when it was not read.
+    pub(crate) fn get(&self) -> Option<Bytes> {
+        self.0.get().cloned()
+    }
+}
+
+/// The turns of those who send photos, and of strangers who send much.
 #[derive(Debug)]
 pub(crate) struct Uploads {
+    strangers: Arc<Semaphore>,
     all: Arc<Semaphore>,
     people: Mutex<BTreeMap<(bool, String), Weak<Semaphore>>>,
 }
@@ -78,6 +98,7 @@ pub(crate) struct Turn {
 impl Default for Uploads {
     fn default() -> Self {
         Self {
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
             all: Arc::new(Semaphore::new(UPLOADS)),
             people: Mutex::default(),
         }
@@ -101,6 +122,21 @@ impl Uploads {
             .ok_or(ApiError::RateLimited(UPLOAD_WAIT))
     }
 
+    /// The limits of a form of somebody who is not signed in: a long one waits for its turn.
+    async fn stranger(
+        &self,
+        announced: usize,
+    ) -> Result<(Limits, Option<OwnedSemaphorePermit>), ApiError> {
+        if announced <= BODY_LIMIT {
+            return Ok((USUAL, None));
+        }
+        let turn = self.strangers.clone().acquire_owned();
+        let turn = tokio::time::timeout(TURN, turn).await;
+        let turn = turn.ok().and_then(Result::ok);
+        let turn = turn.ok_or(ApiError::RateLimited(UPLOAD_WAIT))?;
+        Ok((FORM, Some(turn)))
+    }
+
     fn of(&self, who: &Identity) -> Arc<Semaphore> {
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         people.retain(|_, own| own.strong_count() > 0);
@@ -122,6 +158,7 @@ pub(crate) async fn intake(State(shared): State<Shared>, request: Request, next:
     }
     let who = request.extensions().get::<Identity>().cloned();
     let photos = takes_photos(request.uri().path()) && request.method() == Method::POST;
+    let known = who.is_some();
     let turn = match who.filter(|_| photos) {
         None => None,
         Some(who) => match shared.uploads.turn(&who).await {
@@ -129,12 +166,27 @@ pub(crate) async fn intake(State(shared): State<Shared>, request: Request, next:
             Err(error) => return error.into_response(),
         },
     };
-    let limits = if photos { PHOTO } else { USUAL };
     let (parts, body) = request.into_parts();
+    let form = !parts.uri.path().starts_with("/api/");
+    let length = announced(&body);
+    let limits = match (photos, form) {
+        (true, _) => Ok((PHOTO, None)),
+        (false, true) if known => Ok((FORM, None)),
+        (false, true) => shared.uploads.stranger(length).await,
+        (false, false) => Ok((USUAL, None)),
+    };
+    let (limits, _stranger) = match limits {
+        Ok(limits) => limits,
+        Err(error) => return error.into_response(),
+    };
     let body = match read(body, limits).await {
         Ok(body) => body,
         Err(error) => return error.into_response(),
     };
+    if let Some(brought) = parts.extensions.get::<Brought>() {
+        // There is one body to a request.
+        drop(brought.0.set(body.clone()));
+    }
     let mut request = Request::from_parts(parts, Body::from(body));
     if let Some(turn) = &turn {
         request.extensions_mut().insert(turn.clone());
@@ -142,9 +194,27 @@ pub(crate) async fn intake(State(shared): State<Shared>, request: Request, next:
     next.run(request).await
 }
 
+/// Reads a form that will not be carried out, only to give it back; what cannot be read is left out.
+pub(crate) async fn bring(shared: &Shared, request: Request) {
+    let (parts, body) = request.into_parts();
+    let Some(brought) = parts.extensions.get::<Brought>() else {
+        return;
+    };
+    let length = announced(&body);
+    let Ok((limits, _turn)) = shared.uploads.stranger(length).await else {
+        return;
+    };
+    if let Ok(body) = read(body, limits).await {
+        drop(brought.0.set(body));
+    }
+}
+
+fn announced(body: &Body) -> usize {
+    usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX)
+}
+
 async fn read(body: Body, limits: Limits) -> Result<Bytes, ApiError> {
-    let announced = body.size_hint().lower();
-    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    let announced = announced(&body);
     if announced > limits.size {
         return Err(ApiError::TooLarge);
     }

@@ -38,6 +38,8 @@ use tower_http::compression::CompressionLayer;
 
 /// The largest body that is read.
 pub(crate) const BODY_LIMIT: usize = 64 * 1024;
+/// The largest form of a page that is read: more than any field takes, so that what was written can be given back.
+pub(crate) const FORM_LIMIT: usize = 1024 * 1024;
 /// The largest photo.
 pub(crate) const PHOTO_LIMIT: usize = 10 * 1024 * 1024;
 /// The largest body that brings photos.
@@ -78,6 +80,12 @@ pub fn router(app: App) -> Router {
     let shared = Shared::new(app);
     let (api, document) = routes::api::router();
     let document = Arc::new(document);
+    let speaker = error::Speaker {
+        shared: shared.clone(),
+        pages: pages::router()
+            .layer(middleware::from_fn_with_state(shared.clone(), auth::guard))
+            .with_state(shared.clone()),
+    };
     Router::new()
         .route("/healthz", get(routes::health::alive))
         .route("/readyz", get(routes::health::ready))
@@ -99,7 +107,7 @@ pub fn router(app: App) -> Router {
             intake::intake,
         ))
         .layer(middleware::from_fn_with_state(shared.clone(), auth::guard))
-        .layer(middleware::from_fn_with_state(shared.clone(), error::speak))
+        .layer(middleware::from_fn_with_state(speaker, error::speak))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(harden))
         .with_state(shared)

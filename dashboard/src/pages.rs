@@ -5,11 +5,13 @@
 mod alarms;
 mod assets;
 mod frame;
+mod given_back;
 mod items;
 mod orders;
 mod overview;
 mod picture;
 mod posts;
+mod refused;
 mod said;
 mod show;
 mod sign_in;
@@ -21,7 +23,7 @@ mod words;
 use crate::auth::Asked;
 use crate::error::ApiError;
 use crate::ports::App;
-use crate::{Shared, UPLOAD_LIMIT};
+use crate::{FORM_LIMIT, Shared, UPLOAD_LIMIT};
 use askama::Template;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -33,6 +35,7 @@ use cookie::{Cookie, SameSite};
 use frame::{Look, Theme};
 pub(crate) use orders::{PART_NAME, PART_SKU, PART_UNIT};
 pub(crate) use posts::{LONGEST, REASON, TITLE};
+pub(crate) use refused::{Resume, Sent, give_back, resume};
 use words::Words;
 use zhiban_core::text::shown;
 use zhiban_core::{Language, WorkOrderStatus};
@@ -78,6 +81,7 @@ pub(crate) fn router() -> Router<Shared> {
             "/work-orders/{no}/photos/remove",
             post(orders::remove_photo),
         )
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .layer(middleware::from_fn(remember_theme))
 }
 

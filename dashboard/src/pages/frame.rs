@@ -2,6 +2,7 @@
 //!
 //! Reads the snapshot once per request, so that everything on one page belongs to one moment.
 
+use super::given_back::{Drawn, GivenBack};
 use super::items::{AlarmItem, OrderItem};
 use super::show::{Symbol, Times, When};
 use super::words::Words;
@@ -12,6 +13,7 @@ use crate::ports::{App, Identity};
 use axum::extract::FromRequestParts;
 use axum::http::{Uri, request::Parts};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use zhiban_core::{Alarm, AlarmState, Asset, AssetId, Place, Priority, Snapshot, WorkOrder};
 
@@ -128,10 +130,10 @@ pub(crate) struct Visit {
     pub(crate) look: Look,
     pub(crate) times: Times,
     pub(crate) snapshot: Arc<Snapshot>,
-    /// The page's own script asks, and keeps its page when it is refused.
-    pub(crate) fragment: bool,
     /// Whether others can read on the way what is shown and typed.
     pub(crate) open: bool,
+    /// A form that was sent from this page and not carried out.
+    pub(crate) given: Option<Arc<GivenBack>>,
     /// Display names by user name; empty when they cannot be read.
     pub(crate) people: BTreeMap<String, String>,
 }
@@ -153,7 +155,7 @@ impl FromRequestParts<Shared> for Visit {
         let people = app.accounts.people().await.unwrap_or_default();
         Ok(Self {
             look: Look::new(words, theme_of(parts), &parts.uri),
-            fragment: parts.headers.contains_key("hx-request"),
+            given: parts.extensions.get::<Arc<GivenBack>>().cloned(),
             open: Caller::of(&state.app, &parts.extensions, &parts.headers).in_the_open(),
             people: people
                 .into_iter()
@@ -170,6 +172,11 @@ impl FromRequestParts<Shared> for Visit {
 impl Visit {
     pub(crate) fn words(&self) -> Words {
         self.look.words
+    }
+
+    /// The form of the page with this address and about this.
+    pub(crate) fn form(&self, action: &str, about: &str) -> Drawn<'_> {
+        Drawn::new(self.given.as_deref(), action, about)
     }
 
     /// The name people read for a user name.
@@ -289,6 +296,7 @@ impl Visit {
             recorded: self.app.records_are_written(),
             older: self.app.records_are_older(),
             key: uuid::Uuid::new_v4().to_string(),
+            given: self.given.clone(),
             script_words: script_words(self.words()),
             look: self.look.clone(),
         }
@@ -337,6 +345,8 @@ pub(crate) struct Frame {
     pub(crate) older: bool,
     /// For the form in the bar.
     pub(crate) key: String,
+    /// A form that was sent from this page and not carried out.
+    pub(crate) given: Option<Arc<GivenBack>>,
     /// The words the scripts use, as JSON.
     pub(crate) script_words: String,
 }
@@ -348,6 +358,15 @@ impl Frame {
 
     pub(crate) fn n(&self, key: &str, n: impl std::fmt::Display) -> String {
         self.look.words.n(key, n)
+    }
+
+    /// A form of this page: what it does to what of which kind, and what it is about.
+    pub(crate) fn form(&self, kind: &str, of: impl Display, what: &str, about: &str) -> Drawn<'_> {
+        Drawn::new(
+            self.given.as_deref(),
+            &format!("/{kind}/{of}/{what}"),
+            about,
+        )
     }
 
     /// The version the page was drawn by; the stream names the one that runs.

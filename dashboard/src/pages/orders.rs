@@ -20,9 +20,8 @@ use crate::ports::OrderFilter;
 use crate::service;
 use askama::Template;
 use axum::extract::{Form, Path, Query};
-use axum::http::HeaderValue;
 use axum::response::Response;
-use form::{MoveInput, Rejected};
+use form::MoveInput;
 use serde::Deserialize;
 use zhiban_core::work_order::Actor;
 use zhiban_core::{Command, Refusal, WorkOrderNumber, WorkOrderStatus};
@@ -152,7 +151,7 @@ async fn over(
 /// One order.
 pub(super) async fn detail(visit: Visit, Path(no): Path<String>) -> Result<Response, ApiError> {
     let no = number(&no)?;
-    let page = detail::OrderPage::new(&visit, &no, None).await?;
+    let page = detail::OrderPage::new(&visit, &no).await?;
     render(&page)
 }
 
@@ -160,7 +159,7 @@ fn number(text: &str) -> Result<WorkOrderNumber, ApiError> {
     text.parse().map_err(|_| ApiError::NotFound)
 }
 
-/// A step of an order. What is wrong with it is shown at the fields, and what was written is kept.
+/// A step of an order.
 pub(super) async fn transition(
     visit: Visit,
     Path(no): Path<String>,
@@ -169,17 +168,8 @@ pub(super) async fn transition(
     let no = number(&no)?;
     let actor = service::actor(&visit.app, &visit.me).await?;
     let step = take(&visit, &no, &input, actor);
-    let sent = input.once.run(&visit, "", step).await;
-    let error = match sent {
-        Ok(_) => return Ok(auth::see_other(&format!("/work-orders/{no}"))),
-        Err(error) => error,
-    };
-    let keeps_form = matches!(error, ApiError::Form(_) | ApiError::Refused(..));
-    // The page's own script keeps its form, and says why at the field.
-    if visit.fragment || !keeps_form && error != ApiError::Unavailable {
-        return Err(error);
-    }
-    rejected_page(visit, &no.to_string(), Rejected { input, error }).await
+    input.once.run(&visit, "", step).await?;
+    Ok(auth::see_other(&format!("/work-orders/{no}")))
 }
 
 /// Takes a step for the status and the person that the form showed: what was decided on another one is refused.
@@ -209,25 +199,6 @@ async fn take(
         }
     }
     Err(error)
-}
-
-/// The order's page again, with what was refused and what was written.
-async fn rejected_page(
-    mut visit: Visit,
-    no: &str,
-    rejected: Rejected,
-) -> Result<Response, ApiError> {
-    let no = number(no)?;
-    let status = rejected.error.status();
-    // The page shown again is the order's, not the address that only takes posts.
-    visit.look.here = format!("/work-orders/{no}");
-    let page = detail::OrderPage::new(&visit, &no, Some(rejected)).await?;
-    let mut response = render(&page)?;
-    *response.status_mut() = status;
-    if let Ok(home) = HeaderValue::from_str(&visit.look.here) {
-        response.headers_mut().insert("hx-replace-url", home);
-    }
-    Ok(response)
 }
 
 /// What a comment form sends.

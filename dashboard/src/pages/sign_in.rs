@@ -3,8 +3,9 @@
 //! Never says whether a user name exists, and never puts a password back into a page.
 
 use super::frame::{Look, theme_of};
-use super::render;
+use super::given_back::Written;
 use super::words::Words;
+use super::{Resume, render};
 use crate::Shared;
 use crate::auth::{self, Caller, Lang};
 use crate::error::ApiError;
@@ -12,7 +13,7 @@ use crate::ports::SetupRefused;
 use askama::Template;
 use axum::extract::{Form, FromRequestParts, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -40,6 +41,8 @@ struct LoginPage {
     next: String,
     user: String,
     problem: Option<String>,
+    /// A form that waits until its writer is signed in again.
+    kept: Written,
     /// Whether what is typed here can be read on the way.
     open: bool,
 }
@@ -62,15 +65,41 @@ pub(super) struct NextQuery {
     next: String,
 }
 
-#[derive(Deserialize)]
-pub(super) struct LoginForm {
+/// Before the name of a field that waits in the sign-in page.
+const KEPT: &str = "kept.";
+
+/// What the sign-in page sends.
+struct LoginForm {
     username: String,
     password: String,
-    #[serde(default)]
     next: String,
+    kept: Written,
 }
 
-#[derive(Deserialize)]
+impl LoginForm {
+    fn of(fields: Vec<(String, String)>) -> Self {
+        let all = Written {
+            action: String::new(),
+            fields,
+        };
+        let kept = all.fields.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix(KEPT)?;
+            Some((name.to_owned(), value.clone()))
+        });
+        Self {
+            username: all.get("username").trim().to_owned(),
+            password: all.get("password").to_owned(),
+            next: auth::safe_next(Some(all.get("next"))).to_owned(),
+            kept: Written {
+                action: all.get("kept").to_owned(),
+                fields: kept.collect(),
+            },
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct SetupForm {
     token: String,
     username: String,
@@ -97,6 +126,27 @@ pub(super) async fn page(
         next: auth::safe_next(Some(&query.next)).to_owned(),
         user: String::new(),
         problem: None,
+        kept: Written::default(),
+        open: caller.in_the_open(),
+        look,
+    })
+}
+
+/// The sign-in page for somebody whose session ended before a form was sent; the form waits in it.
+pub(super) fn keeping(
+    shared: &Shared,
+    look: Look,
+    caller: Caller,
+    next: String,
+    kept: Written,
+) -> Result<Response, ApiError> {
+    let waits = kept.filled_in().next().is_some();
+    render(&LoginPage {
+        site: site(shared, &look),
+        user: kept.get("by").to_owned(),
+        problem: waits.then(|| look.t("login.kept")),
+        next,
+        kept,
         open: caller.in_the_open(),
         look,
     })
@@ -108,18 +158,22 @@ pub(super) async fn sign_in(
     Stranger(look): Stranger,
     caller: Caller,
     headers: HeaderMap,
-    Form(form): Form<LoginForm>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
-    let user = form.username.trim().to_owned();
-    let next = auth::safe_next(Some(&form.next)).to_owned();
-    let typed = !auth::has_control(&user) && !auth::has_control(&form.password);
+    let LoginForm {
+        username: user,
+        password,
+        next,
+        kept,
+    } = LoginForm::of(fields);
+    let typed = !auth::has_control(&user) && !auth::has_control(&password);
     let signed = if typed {
-        auth::sign_in(&shared, caller, &headers, user.clone(), form.password).await
+        auth::sign_in(&shared, caller, &headers, user.clone(), password).await
     } else {
         Err(ApiError::SignInRefused)
     };
     let error = match signed {
-        Ok(cookies) => return Ok(auth::with_cookies(auth::see_other(&next), cookies)),
+        Ok(cookies) => return Ok(signed_in(&next, user, kept, cookies)),
         Err(error) => error,
     };
     let problem = if let ApiError::SignInLocked(seconds) = error {
@@ -129,7 +183,7 @@ pub(super) async fn sign_in(
     } else if error == ApiError::SignInRefused {
         look.t("login.refused")
     } else {
-        return Err(error);
+        error.detail(look.words.0)
     };
     let mut response = render(&LoginPage {
         site: site(&shared, &look),
@@ -137,6 +191,7 @@ pub(super) async fn sign_in(
         open: caller.in_the_open(),
         next,
         user,
+        kept,
         look,
     })?;
     *response.status_mut() = error.status();
@@ -146,6 +201,19 @@ pub(super) async fn sign_in(
             .insert(header::RETRY_AFTER, seconds.into());
     }
     Ok(response)
+}
+
+/// To where the person wanted to go, with the form that waited for that, if it is theirs.
+fn signed_in(next: &str, user: String, kept: Written, cookies: Vec<HeaderValue>) -> Response {
+    let mut response = auth::with_cookies(auth::see_other(next), cookies.clone());
+    if kept.get("by") == user && kept.filled_in().next().is_some() {
+        let resume = Resume {
+            written: kept,
+            cookies,
+        };
+        response.extensions_mut().insert(resume);
+    }
+    response
 }
 
 /// Ends the session.
@@ -187,45 +255,68 @@ pub(super) async fn set_up(
 ) -> Result<Response, ApiError> {
     let user = form.username.trim().to_owned();
     let token = form.token.trim().to_owned();
-    let accounts = &shared.app.accounts;
-    let made = if auth::has_control(&token) {
-        Err(SetupRefused::Token)
-    } else if auth::has_control(&user) {
-        Err(SetupRefused::User)
-    } else if auth::has_control(&form.password) {
-        Err(SetupRefused::Password)
-    } else {
-        let (token, password) = (token.clone(), form.password.clone());
-        accounts.set_up(token, user.clone(), password).await?
-    };
-    let key = match made {
-        Ok(()) => {
-            let cookies = auth::sign_in(&shared, caller, &headers, user, form.password).await?;
-            return Ok(auth::with_cookies(auth::see_other("/"), cookies));
-        }
-        Err(SetupRefused::Token) => "setup.refused_token",
-        Err(SetupRefused::Void) => "setup.refused_void",
-        Err(SetupRefused::User) => "setup.refused_user",
-        Err(SetupRefused::Password) => "setup.refused_password",
-        Err(SetupRefused::Guessable) => "setup.refused_guessable",
-        Err(SetupRefused::Done) => {
-            // The second press of the form that made the account.
-            let again = auth::sign_in(&shared, caller, &headers, user.clone(), form.password);
-            match again.await {
+    let made = make(&shared, &token, &user, &form.password).await;
+    let over = matches!(made, Ok(()) | Err(Unmade::Refused(SetupRefused::Done)));
+    let unmade = match made {
+        // The second press of the form that made the account signs in, too.
+        Ok(()) | Err(Unmade::Refused(SetupRefused::Done)) => {
+            let signed = auth::sign_in(&shared, caller, &headers, user.clone(), form.password);
+            match signed.await {
                 Ok(cookies) => return Ok(auth::with_cookies(auth::see_other("/"), cookies)),
-                Err(ApiError::SignInRefused) => "setup.refused_done",
-                Err(error) => return Err(error),
+                Err(ApiError::SignInRefused) => Unmade::Refused(SetupRefused::Done),
+                Err(error) => Unmade::Failed(error),
             }
         }
+        Err(unmade) => unmade,
     };
+    let (status, mut problem) = match unmade {
+        Unmade::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, look.t(refused(why))),
+        Unmade::Failed(error) => (error.status(), error.detail(look.words.0)),
+    };
+    if over && status != StatusCode::UNPROCESSABLE_ENTITY {
+        problem = format!("{} {problem}", look.t("setup.refused_done"));
+    }
     let mut response = render(&SetupPage {
         site: site(&shared, &look),
-        problem: Some(look.t(key)),
+        problem: Some(problem),
         open: caller.in_the_open(),
         token,
         user,
         look,
     })?;
-    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    *response.status_mut() = status;
     Ok(response)
+}
+
+/// Why there is no account.
+enum Unmade {
+    Refused(SetupRefused),
+    Failed(ApiError),
+}
+
+async fn make(shared: &Shared, token: &str, user: &str, password: &str) -> Result<(), Unmade> {
+    for (text, why) in [
+        (token, SetupRefused::Token),
+        (user, SetupRefused::User),
+        (password, SetupRefused::Password),
+    ] {
+        if auth::has_control(text) {
+            return Err(Unmade::Refused(why));
+        }
+    }
+    let accounts = &shared.app.accounts;
+    let made = accounts.set_up(token.to_owned(), user.to_owned(), password.to_owned());
+    let made = made.await.map_err(|error| Unmade::Failed(error.into()))?;
+    made.map_err(Unmade::Refused)
+}
+
+fn refused(why: SetupRefused) -> &'static str {
+    match why {
+        SetupRefused::Token => "setup.refused_token",
+        SetupRefused::Void => "setup.refused_void",
+        SetupRefused::User => "setup.refused_user",
+        SetupRefused::Password => "setup.refused_password",
+        SetupRefused::Guessable => "setup.refused_guessable",
+        SetupRefused::Done => "setup.refused_done",
+    }
 }

@@ -141,6 +141,8 @@ export function listenForWriting(): void {
     const fresh = Object.entries(drafts).filter(([, draft]) => Date.now() - draft.at < KEEP);
     if (fresh.length < Object.keys(drafts).length) write(Object.fromEntries(fresh), name);
   }
+  // What the server gave back was written and not sent.
+  for (const form of all()) if (own(form).some(isTyped)) keep(form);
   restore();
 }
 

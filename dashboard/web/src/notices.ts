@@ -38,6 +38,18 @@ export function say(about: string, text: string, kept = "", closed: () => void =
   else place()?.append(notice);
 }
 
+/** What the server said of a form that was sent without this script can be closed, too. */
+export function adopt(): void {
+  for (const notice of place()?.querySelectorAll<HTMLElement>("[data-given]") ?? []) {
+    const close = document.createElement("button");
+    close.type = "button";
+    close.className = "btn sm";
+    close.textContent = word("form.close");
+    close.addEventListener("click", () => notice.remove());
+    notice.append(close);
+  }
+}
+
 /** Takes back what was said. */
 export function unsay(about: string): void {
   find(about)?.remove();

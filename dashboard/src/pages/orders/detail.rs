@@ -8,7 +8,7 @@ use super::super::picture::Subject;
 use super::super::show::{Reading, When};
 use super::super::told::{self, ToldLine};
 use super::super::words::Words;
-use super::form::{MoveForm, Rejected, moves, not_yours};
+use super::form::{MoveForm, moves, not_yours};
 use super::record::{self, PartView, PhotoForm, PhotoView};
 use crate::error::ApiError;
 use crate::ports::{About, OrderEventRow, OrderRow};
@@ -59,7 +59,6 @@ pub(super) struct OrderPage {
     not_yours: String,
     told: Vec<ToldLine>,
     people: Vec<(String, String)>,
-    problem: Option<String>,
     /// Somebody just reported it, and is shown its number.
     received: bool,
     events: Vec<EventLine>,
@@ -115,11 +114,7 @@ struct EventLine {
 }
 
 impl OrderPage {
-    pub(super) async fn new(
-        visit: &Visit,
-        no: &WorkOrderNumber,
-        rejected: Option<Rejected>,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn new(visit: &Visit, no: &WorkOrderNumber) -> Result<Self, ApiError> {
         let live = visit.snapshot.work_orders.get(no);
         let (row, events) = recorded(visit, no, live.is_some()).await?;
         let order = live.or(row.as_ref().map(|row| &row.order));
@@ -136,7 +131,7 @@ impl OrderPage {
         let rule = rule_of(visit, order, live.is_some());
         let actor = service::actor(&visit.app, &visit.me).await;
         let actor = actor.unwrap_or(Actor::Person);
-        let (main, others) = moves(visit, order, actor, rejected.as_ref());
+        let (main, others) = moves(visit, order, actor);
         let told = told::lines(visit, About::Order(order.no.clone())).await;
         let alarms = alarms(visit, order).await;
         let words = visit.words();
@@ -168,7 +163,6 @@ impl OrderPage {
             told,
             people: people(visit),
             received: visit.look.here.ends_with("?received=1"),
-            problem: rejected.map(|one| one.said(words)),
             events: lines(visit, &events, &alarms),
             alarms,
             comment_key: uuid::Uuid::new_v4().to_string(),

@@ -4,7 +4,6 @@
 
 use super::super::frame::Visit;
 use super::super::posts::{LONGEST, Once, written};
-use super::super::words::Words;
 use crate::error::ApiError;
 use serde::Deserialize;
 use zhiban_core::facility::MoveWorkOrder;
@@ -32,24 +31,6 @@ pub(in crate::pages) struct MoveInput {
     remedy: String,
     labor_minutes: String,
     note: String,
-}
-
-/// A form that was not accepted, and why.
-pub(super) struct Rejected {
-    pub(super) input: MoveInput,
-    pub(super) error: ApiError,
-}
-
-impl Rejected {
-    /// What was wrong, in one text; the faults of a step's fields stand beside them.
-    pub(super) fn said(&self, words: Words) -> String {
-        let errors = self.error.errors();
-        if errors.is_empty() || !self.input.to.is_empty() {
-            return self.error.detail(words.0);
-        }
-        let messages = errors.iter().map(|one| one.message.get(words.0));
-        messages.collect::<Vec<_>>().join(" · ")
-    }
 }
 
 impl MoveInput {
@@ -92,18 +73,6 @@ impl MoveInput {
             recorded_at: None,
         })))
     }
-
-    fn value(&self, field: &str) -> &str {
-        match field {
-            "assignee" => &self.assignee,
-            "reason" => &self.reason,
-            "problem" => &self.problem,
-            "cause" => &self.cause,
-            "remedy" => &self.remedy,
-            "labor_minutes" => &self.labor_minutes,
-            _ => &self.note,
-        }
-    }
 }
 
 /// One field of a step's form.
@@ -113,6 +82,8 @@ pub(super) struct FieldView {
     pub(super) required: bool,
     pub(super) value: String,
     pub(super) error: String,
+    /// Attributes of a field that was written in before.
+    pub(super) mark: String,
 }
 
 /// One step.
@@ -123,8 +94,8 @@ pub(super) struct MoveForm {
     pub(super) key: String,
     /// Ends the order or takes it away from somebody.
     pub(super) grave: bool,
-    /// The step that was just refused.
-    pub(super) refused: bool,
+    /// It was just sent and not taken.
+    pub(super) back: bool,
 }
 
 /// The step that comes next, and every other that this person may take.
@@ -132,12 +103,11 @@ pub(super) fn moves(
     visit: &Visit,
     order: &WorkOrder,
     actor: Actor,
-    rejected: Option<&Rejected>,
 ) -> (Option<MoveForm>, Vec<MoveForm>) {
     let next = next_of(order.status);
     let all = moves_from(order.status)
         .filter(|row| row.check(order, &visit.me.user, actor).is_ok())
-        .map(|row| (row.to, MoveForm::new(visit, order, row, rejected)));
+        .map(|row| (row.to, MoveForm::new(visit, order, row)));
     let (mut main, mut others) = (None, Vec::new());
     for (to, form) in all {
         if Some(to) == next && main.is_none() {
@@ -179,22 +149,18 @@ fn next_of(status: S) -> Option<S> {
 }
 
 impl MoveForm {
-    fn new(visit: &Visit, order: &WorkOrder, row: &Move, rejected: Option<&Rejected>) -> Self {
+    fn new(visit: &Visit, order: &WorkOrder, row: &Move) -> Self {
         let words = visit.words();
-        let refused = rejected.filter(|one| one.input.to == row.to.code());
+        let form = visit.form(&format!("/work-orders/{}/move", order.no), row.to.code());
         let mut fields: Vec<FieldView> = Vec::new();
         let mut ask = |name: &'static str, required: bool| {
-            let told = match (name, refused) {
-                (_, Some(one)) => one.input.value(name).to_owned(),
-                ("assignee", None) => String::new(),
-                (_, None) => kept(order, name),
-            };
             fields.push(FieldView {
                 name,
                 label: words.t(&format!("order.{name}")),
                 required,
-                value: told,
-                error: refused.map_or_else(String::new, |one| fault(words, &one.error, name)),
+                value: form.text(name, &kept(order, name)),
+                error: form.fault(name),
+                mark: form.mark(name),
             });
         };
         if row.to == S::Completed {
@@ -213,9 +179,9 @@ impl MoveForm {
             to: row.to.code(),
             label: words.t(&format!("move.{}", label(row))),
             fields,
-            key: uuid::Uuid::new_v4().to_string(),
+            key: form.key(&uuid::Uuid::new_v4().to_string()),
             grave: matches!(row.to, S::Rejected | S::Cancelled),
-            refused: refused.is_some(),
+            back: form.back(),
         }
     }
 }
@@ -249,13 +215,6 @@ fn kept(order: &WorkOrder, name: &str) -> String {
     text.unwrap_or_default()
 }
 
-fn fault(words: Words, error: &ApiError, name: &str) -> String {
-    let pointer = format!("/{name}");
-    let errors = error.errors();
-    let mine = errors.iter().find(|one| one.pointer == pointer);
-    mine.map_or_else(String::new, |one| one.message.get(words.0).to_owned())
-}
-
 /// The name of a step in `move.*`.
 fn label(row: &Move) -> &'static str {
     match (row.from, row.to) {
@@ -272,6 +231,7 @@ fn label(row: &Move) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pages::Words;
     use zhiban_core::work_order::MOVES;
 
     #[test]

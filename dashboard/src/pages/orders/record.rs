@@ -1,12 +1,11 @@
 //! Parts and photos on an order's page, and the posts that add them and take them out.
 //!
-//! What is refused is said on the order's own page, and nothing else of the page is lost.
+//! Each leads back to the order's own page.
 
 use super::super::frame::Visit;
 use super::super::posts::{Once, written};
 use super::super::show::When;
-use super::form::{MoveInput, Rejected};
-use super::{number, rejected_page};
+use super::number;
 use crate::auth;
 use crate::error::ApiError;
 use crate::service::{self, Upload};
@@ -135,12 +134,9 @@ pub(in crate::pages) async fn add_part(
     Path(no): Path<String>,
     Form(input): Form<PartInput>,
 ) -> Result<Response, ApiError> {
-    let done = async {
-        let edit = RecordEdit::AddPart(input.read()?);
-        edit_record(&visit, &no, &input.once, edit).await
-    };
-    let done = done.await;
-    answer(visit, &no, done).await
+    let edit = RecordEdit::AddPart(input.read()?);
+    edit_record(&visit, &no, &input.once, edit).await?;
+    home(&no)
 }
 
 /// What the small forms beside an entry send.
@@ -165,8 +161,8 @@ pub(in crate::pages) async fn remove_part(
     Form(input): Form<EntryInput>,
 ) -> Result<Response, ApiError> {
     let edit = RecordEdit::RemovePart(input.id()?);
-    let done = edit_record(&visit, &no, &input.once, edit).await;
-    answer(visit, &no, done).await
+    edit_record(&visit, &no, &input.once, edit).await?;
+    home(&no)
 }
 
 /// A photo is taken out.
@@ -177,8 +173,8 @@ pub(in crate::pages) async fn remove_photo(
 ) -> Result<Response, ApiError> {
     let (order, by) = (number(&no)?, visit.me.user.clone());
     let removing = service::remove_photo(&visit.app, order, by, input.id()?);
-    let done = input.once.run(&visit, "", removing).await.map(drop);
-    answer(visit, &no, done).await
+    input.once.run(&visit, "", removing).await?;
+    home(&no)
 }
 
 /// Photos of the work.
@@ -188,27 +184,23 @@ pub(in crate::pages) async fn add_photos(
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, ApiError> {
     let order = number(&no)?;
-    let done = async {
-        let sent = Sent::read(multipart.map_err(|_| ApiError::MediaType)?).await?;
-        let stage = PhotoStage::from_code(&sent.stage);
-        let stage = stage.ok_or_else(|| ApiError::field("/stage", "unknown"))?;
-        for (place, bytes) in sent.photos.into_iter().enumerate() {
-            // Another photo from the same form is another one.
-            let part = format!(".{place}.{}", service::photo_hash(&bytes));
-            let upload = Upload {
-                no: order.clone(),
-                by: visit.me.user.clone(),
-                stage,
-                bytes,
-                recorded_at: None,
-            };
-            let adding = service::add_photo(&visit.app, upload);
-            sent.once.run(&visit, &part, adding).await?;
-        }
-        Ok(())
-    };
-    let done = done.await;
-    answer(visit, &no, done).await
+    let sent = Sent::read(multipart.map_err(|_| ApiError::MediaType)?).await?;
+    let stage = PhotoStage::from_code(&sent.stage);
+    let stage = stage.ok_or_else(|| ApiError::field("/stage", "unknown"))?;
+    for (place, bytes) in sent.photos.into_iter().enumerate() {
+        // Another photo from the same form is another one.
+        let part = format!(".{place}.{}", service::photo_hash(&bytes));
+        let upload = Upload {
+            no: order.clone(),
+            by: visit.me.user.clone(),
+            stage,
+            bytes,
+            recorded_at: None,
+        };
+        let adding = service::add_photo(&visit.app, upload);
+        sent.once.run(&visit, &part, adding).await?;
+    }
+    home(&no)
 }
 
 /// The fields of the form that brings photos.
@@ -253,14 +245,7 @@ async fn edit_record(
     once.run(visit, "", editing).await.map(drop)
 }
 
-/// Back to the order; what was refused is said there.
-async fn answer(visit: Visit, no: &str, done: Result<(), ApiError>) -> Result<Response, ApiError> {
-    match done {
-        Ok(()) => Ok(auth::see_other(&format!("/work-orders/{}", number(no)?))),
-        Err(error) if visit.fragment || error == ApiError::NotFound => Err(error),
-        Err(error) => {
-            let input = MoveInput::default();
-            rejected_page(visit, no, Rejected { input, error }).await
-        }
-    }
+/// Back to the order.
+fn home(no: &str) -> Result<Response, ApiError> {
+    Ok(auth::see_other(&format!("/work-orders/{}", number(no)?)))
 }
