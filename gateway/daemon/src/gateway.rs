@@ -136,7 +136,6 @@ impl Gateway {
             .spawn(Engine::new(parts).run(queue, engine.stop.clone()));
         let photos = open_photos(&loaded)?.on(journal.store().disk().clone());
         start_drivers(&loaded, &handle, &board, &drivers)?;
-
         maintain(journal.clone(), steps.clone(), &rest);
         let accounts = Accounts::with_steps(journal.store().clone(), steps);
         let accounts = Arc::new(accounts.at(&loaded.config.site));
