@@ -169,7 +169,12 @@ pub(super) async fn transition(
     let actor = service::actor(&visit.app, &visit.me).await?;
     let step = take(&visit, &no, &input, actor);
     input.once.run(&visit, "", step).await?;
-    Ok(auth::see_other(&format!("/work-orders/{no}")))
+    Ok(home(&no))
+}
+
+/// Back to the order's page.
+fn home(no: &WorkOrderNumber) -> Response {
+    auth::see_other(&format!("/work-orders/{no}"))
 }
 
 /// Takes a step for the status and the person that the form showed: what was decided on another one is refused.

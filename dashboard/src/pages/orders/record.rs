@@ -5,8 +5,7 @@
 use super::super::frame::Visit;
 use super::super::posts::{Once, written};
 use super::super::show::When;
-use super::number;
-use crate::auth;
+use super::{home, number};
 use crate::error::ApiError;
 use crate::service::{self, Upload};
 use crate::wire::work_order::photo_url;
@@ -136,7 +135,7 @@ pub(in crate::pages) async fn add_part(
 ) -> Result<Response, ApiError> {
     let edit = RecordEdit::AddPart(input.read()?);
     edit_record(&visit, &no, &input.once, edit).await?;
-    home(&no)
+    Ok(home(&number(&no)?))
 }
 
 /// What the small forms beside an entry send.
@@ -162,7 +161,7 @@ pub(in crate::pages) async fn remove_part(
 ) -> Result<Response, ApiError> {
     let edit = RecordEdit::RemovePart(input.id()?);
     edit_record(&visit, &no, &input.once, edit).await?;
-    home(&no)
+    Ok(home(&number(&no)?))
 }
 
 /// A photo is taken out.
@@ -174,7 +173,7 @@ pub(in crate::pages) async fn remove_photo(
     let (order, by) = (number(&no)?, visit.me.user.clone());
     let removing = service::remove_photo(&visit.app, order, by, input.id()?);
     input.once.run(&visit, "", removing).await?;
-    home(&no)
+    Ok(home(&number(&no)?))
 }
 
 /// Photos of the work.
@@ -200,7 +199,7 @@ pub(in crate::pages) async fn add_photos(
         let adding = service::add_photo(&visit.app, upload);
         sent.once.run(&visit, &part, adding).await?;
     }
-    home(&no)
+    Ok(home(&number(&no)?))
 }
 
 /// The fields of the form that brings photos.
@@ -243,9 +242,4 @@ async fn edit_record(
     let (no, by) = (number(no)?, visit.me.user.clone());
     let editing = service::edit_record(&visit.app, no, by, edit, None);
     once.run(visit, "", editing).await.map(drop)
-}
-
-/// Back to the order.
-fn home(no: &str) -> Result<Response, ApiError> {
-    Ok(auth::see_other(&format!("/work-orders/{}", number(no)?)))
 }
