@@ -87,10 +87,7 @@ impl Disk {
 
     fn try_to_write(&self) -> io::Result<()> {
         let probe = self.reserve.with_extension("reserve.probe");
-        let tried = File::create(&probe).and_then(|mut file| {
-            file.write_all(&vec![0x5a; PIECE])?;
-            file.sync_all()
-        });
+        let tried = fill(&probe, PIECE as u64);
         drop(std::fs::remove_file(&probe));
         tried
     }
@@ -145,28 +142,31 @@ impl Disk {
         }
     }
 
-    /// Makes the reserve. What it holds is of no use to a file system that packs what it is given.
+    /// Makes the reserve.
     fn make(&self, size: u64) -> io::Result<()> {
         let _alone = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let partial = self.reserve.with_extension("reserve.part");
-        let made = (|| {
-            let mut file = File::create(&partial)?;
-            let mut piece = vec![0; PIECE];
-            getrandom::fill(&mut piece).map_err(io::Error::other)?;
-            let mut left = size;
-            while left > 0 {
-                let now = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-                file.write_all(piece.get(..now).unwrap_or(&piece))?;
-                left -= now as u64;
-            }
-            file.sync_all()?;
-            std::fs::rename(&partial, &self.reserve)
-        })();
+        let made = fill(&partial, size).and_then(|()| std::fs::rename(&partial, &self.reserve));
         if made.is_err() {
             drop(std::fs::remove_file(&partial));
         }
         made
     }
+}
+
+/// Writes a file of so many bytes and waits until they are on the disk. What it holds is of no use to a
+/// file system that packs what it is given.
+fn fill(path: &Path, size: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let mut piece = vec![0; PIECE];
+    getrandom::fill(&mut piece).map_err(io::Error::other)?;
+    let mut left = size;
+    while left > 0 {
+        let now = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        file.write_all(piece.get(..now).unwrap_or(&piece))?;
+        left -= now as u64;
+    }
+    file.sync_all()
 }
 
 impl Standing {

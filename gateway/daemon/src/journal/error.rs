@@ -112,21 +112,23 @@ pub enum JournalError {
 impl JournalError {
     /// Whether the disk may have had no room.
     pub(crate) fn is_for_want_of_room(&self) -> bool {
+        self.is_full() || matches!(self, JournalError::Io(_))
+    }
+
+    /// Whether the disk had no room, for certain.
+    pub(crate) fn is_full(&self) -> bool {
         if let JournalError::Unwritable { error, .. } = self {
             return is_want_of_room(error);
         }
-        matches!(self, JournalError::Full(_) | JournalError::Io(_))
+        matches!(self, JournalError::Full(_))
     }
 
     /// The error by what is known of the disk: SQLite calls only some of the ways in which a disk
     /// has no room by that name, a used-up quota never.
     pub(crate) fn on(self, disk: &Disk) -> Self {
         if let JournalError::Io(source) = self {
-            return if disk.is_full() {
-                JournalError::Full(source)
-            } else {
-                JournalError::Io(source)
-            };
+            let known = if disk.is_full() { Self::Full } else { Self::Io };
+            return known(source);
         }
         self
     }
@@ -148,6 +150,11 @@ impl JournalError {
             self,
             JournalError::Conflict(_) | JournalError::Other(_) | JournalError::Row { .. }
         )
+    }
+
+    /// Whether it is a row that this program cannot read, while the store itself answers.
+    pub(super) fn is_of_a_row(&self) -> bool {
+        matches!(self, JournalError::Row { .. })
     }
 
     /// Whether a start may go on with an older state: the file itself is said to be damaged. A row

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use zhiban_core::facility::Records;
-use zhiban_core::{Duration, Model, Timestamp, WorkOrderNumber};
+use zhiban_core::{Duration, Model, Timestamp, WorkOrder, WorkOrderNumber};
 use zhiban_dashboard::ports::OrderRow;
 
 /// So many messages are remembered.
@@ -154,7 +154,7 @@ impl Journal {
             .await?;
         let mut taken = None;
         for row in rows {
-            match self.order_of(&row).await {
+            match self.order_of(&row) {
                 Ok(found) if self.model.asset_by_code(&found.asset).is_some() => {
                     records.work_orders.push(found.order);
                 }
@@ -163,17 +163,45 @@ impl Journal {
                 Err(error) => taken = taken.max(self.set_order_aside(&row, &error, now).await?),
             }
         }
+        match self.complete(&mut records.work_orders).await {
+            Err(error) if error.is_of_a_row() => {
+                let apart = self.complete_apart(&mut records.work_orders, now);
+                taken = taken.max(apart.await?);
+            }
+            done => done?,
+        }
         records.last_work_order = self.last_order(now).await?.max(taken);
         Ok(())
     }
 
-    /// The order of a row with its parts and photos.
-    async fn order_of(&self, row: &AnyRow) -> Result<OrderRow, JournalError> {
-        let mut found = order_row(&self.model, row)?;
+    fn order_of(&self, row: &AnyRow) -> Result<OrderRow, JournalError> {
+        let found = order_row(&self.model, row)?;
         has_its_own_number(row, &found.order.no)?;
-        self.complete(std::slice::from_mut(&mut found.order))
-            .await?;
         Ok(found)
+    }
+
+    /// Completes one order after the other, and sets those aside of which a part or a photo cannot be
+    /// read. Returns the newest number of these.
+    async fn complete_apart(
+        &self,
+        orders: &mut Vec<WorkOrder>,
+        now: Timestamp,
+    ) -> Result<Option<WorkOrderNumber>, JournalError> {
+        let mut taken = None;
+        for mut order in std::mem::take(orders) {
+            match self.complete(std::slice::from_mut(&mut order)).await {
+                Err(error) if error.is_of_a_row() => {
+                    let (id, no) = (order_id(&order.no), order.no.to_string());
+                    let aside = unread::order(&self.store, id, Some(&no), &error, now);
+                    taken = taken.max(aside.await?);
+                }
+                done => {
+                    done?;
+                    orders.push(order);
+                }
+            }
+        }
+        Ok(taken)
     }
 
     async fn set_order_aside(

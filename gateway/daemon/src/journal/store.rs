@@ -168,12 +168,10 @@ impl Store {
         &self.disk
     }
 
-    /// Whether a write that failed so may be made again: it found no room, and the reserve was given
-    /// up for it.
+    /// Whether a write that failed so, by what is known of the disk, may be made again: it found no
+    /// room, and the reserve was given up for it.
     pub(crate) fn makes_room(&self, error: &JournalError) -> bool {
-        let full = matches!(error, JournalError::Full(_))
-            || (error.is_for_want_of_room() && self.disk.is_full());
-        full && self.disk.give_up()
+        error.is_full() && self.disk.give_up()
     }
 
     /// The one writer, inside a transaction; waits for whoever writes now.

@@ -6,7 +6,7 @@
 use super::aside::{self, Refused};
 use super::cell::{Cell, Table, bind, query};
 use super::read::Reader;
-use super::write::{ALARM, ALARM_EVENT, POINT, Rows, WORK_ORDER, WORK_ORDER_EVENT};
+use super::write::{ALARM, ALARM_EVENT, POINT, Rows, WORK_ORDER, WORK_ORDER_EVENT, order_number};
 use super::{JournalError, Store, check, record};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -46,16 +46,12 @@ pub(super) async fn order(
     at: Timestamp,
 ) -> Result<Option<WorkOrderNumber>, JournalError> {
     set_aside(store, &OF_ORDER, id.into(), why, at).await?;
-    let by_id = WorkOrderNumber {
-        day: u32::try_from(id / 10_000_000).unwrap_or(u32::MAX),
-        sequence: u32::try_from(id % 10_000_000).unwrap_or_default(),
-    };
     let by_no = no.and_then(|no| WorkOrderNumber::from_str(no).ok());
     let tomorrow = chrono::DateTime::from_timestamp_millis(at.millis()).unwrap_or_default()
         + chrono::TimeDelta::days(1);
     let newest = tomorrow.format("%Y%m%d").to_string().parse::<u32>();
     let newest = newest.unwrap_or_default();
-    Ok([Some(by_id), by_no]
+    Ok([order_number(id), by_no]
         .into_iter()
         .flatten()
         .filter(|no| no.day <= newest)

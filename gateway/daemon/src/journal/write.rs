@@ -648,9 +648,19 @@ async fn drop_oldest_dead_letters(to: &mut AnyConnection) -> Result<(), JournalE
     Ok(())
 }
 
+/// So many keys of orders there are to a day.
+const ORDERS_A_DAY: i64 = 10_000_000;
+
 /// The key of an order: grows with its number, so that newest first is largest first.
 pub(super) fn order_id(no: &WorkOrderNumber) -> i64 {
-    i64::from(no.day) * 10_000_000 + i64::from(no.sequence)
+    i64::from(no.day) * ORDERS_A_DAY + i64::from(no.sequence)
+}
+
+/// The number of an order by its key; `None` when it is the key of none.
+pub(super) fn order_number(id: i64) -> Option<WorkOrderNumber> {
+    let day = u32::try_from(id.div_euclid(ORDERS_A_DAY)).ok()?;
+    let sequence = u32::try_from(id.rem_euclid(ORDERS_A_DAY)).ok()?;
+    Some(WorkOrderNumber { day, sequence })
 }
 
 fn id_cell(id: AlarmId) -> Cell {

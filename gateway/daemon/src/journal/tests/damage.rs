@@ -209,6 +209,11 @@ async fn a_row_that_cannot_be_read_costs_no_other() {
             "update work_order set no = 'XO' || substr(no, 3) where id = (select max(id) from work_order)",
             ("XO-", "WO-"),
         ),
+        (
+            "insert into work_order_part (work_order, id, name, quantity, by_whom, at) \
+             select max(id), 1, 'door contact', -7, 'li', 0 from work_order",
+            ("-7", "7000"),
+        ),
     ] {
         let (_spare, file) = copy(kept.folder.path());
         assert_eq!(break_rows(&file, broken).await, 1);
