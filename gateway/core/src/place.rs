@@ -4,6 +4,7 @@
 //! known place, with its time, and never the place of now.
 
 use crate::model::{Point, PointId};
+use crate::numbered::NUMBER;
 use crate::point::{PointState, Quality, Value};
 use crate::text::{Language, Text};
 use crate::time::Timestamp;
@@ -83,6 +84,52 @@ fn part(inside: &str) -> Result<Part<String>, String> {
         ("!", words) if !words.is_empty() => Ok(Part::When(name, false, words.to_owned())),
         _ => Err(format!("\"{{{inside}}}\" says nothing")),
     }
+}
+
+/// The text with each part that names a point by `{n}` written once for every number the device has:
+/// `{pump{n}_fault?{n}号泵}` of two pumps is `{pump1_fault?1号泵}{pump2_fault?2号泵}`. `numbers` gives
+/// those of a name; a part of which it has none stays as it is, and the place can't be said.
+pub(crate) fn for_each_number(text: &str, numbers: impl Fn(&str) -> Vec<String>) -> String {
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        let (words, part) = rest.split_at(start);
+        whole.push_str(words);
+        let Some(end) = end_of_part(part) else {
+            rest = part;
+            break;
+        };
+        let (part, after) = part.split_at(end);
+        rest = after;
+        let inside = part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'));
+        let name = inside.and_then(|inside| inside.split(['?', '!', ':']).next());
+        let name = name.filter(|name| name.contains(NUMBER));
+        let found = name.map(&numbers).unwrap_or_default();
+        if found.is_empty() {
+            whole.push_str(part);
+        }
+        for number in found {
+            whole.push_str(&part.replace(NUMBER, &number));
+        }
+    }
+    whole.push_str(rest);
+    whole
+}
+
+/// Where a part that opens a text ends, behind its brace; a `{n}` inside it closes nothing.
+fn end_of_part(part: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, letter) in part.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth <= 1 => return Some(at + 1),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The points that a text names; those without which it says nothing first.
@@ -282,6 +329,26 @@ mod tests {
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.contains(word), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_part_with_a_number_is_written_for_each_that_the_device_has() {
+        let numbers = |name: &str| match name {
+            "pump{n}_fault" => vec!["1".to_owned(), "12".to_owned()],
+            _ => Vec::new(),
+        };
+        for (written, whole) in [
+            (
+                "{pump{n}_fault?{n}号泵}，{name}",
+                "{pump1_fault?1号泵}{pump12_fault?12号泵}，{name}",
+            ),
+            ("{floor:level}{door?open}", "{floor:level}{door?open}"),
+            ("{n}号泵", "{n}号泵"),
+            ("{fan{n}_fault?fan {n}}", "{fan{n}_fault?fan {n}}"),
+            ("{pump{n}_fault?", "{pump{n}_fault?"),
+        ] {
+            assert_eq!(for_each_number(written, numbers), whole, "{written}");
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::rule::{AlarmRule, Condition};
 use crate::numbered::{NUMBER, number_in};
+use crate::place::for_each_number;
 use crate::profile::{PointRow, Profile};
 use crate::text::Text;
 use crate::unit::{Conversion, Mismatch};
@@ -173,12 +174,25 @@ impl<'p> Device<'p> {
     fn fit(&self, written: &Arc<AlarmRule>, id: String, rule: AlarmRule) -> Fit {
         let mut lacks = Vec::new();
         let when = self.condition(&rule.when, &mut lacks);
+        let places = rule.places.iter().map(|place| self.place(place)).collect();
         Fit {
             written: written.clone(),
             id,
-            rule: when.map(|when| Arc::new(AlarmRule { when, ..rule })),
+            rule: when.map(|when| {
+                Arc::new(AlarmRule {
+                    when,
+                    places,
+                    ..rule
+                })
+            }),
             lacks,
         }
+    }
+
+    /// The text of a place with a part for each pump or loop that this device has.
+    fn place(&self, place: &Text) -> Text {
+        let whole = |text: &str| for_each_number(text, |name| numbers(self.profile, name));
+        Text::new(whole(&place.zh), whole(&place.en))
     }
 
     fn condition(

@@ -198,3 +198,29 @@ fn a_part_of_an_any_that_is_not_there_is_named_and_left_out() {
     );
     assert_eq!(fits[0].lacks, ["b"]);
 }
+
+#[test]
+fn a_place_names_as_many_pumps_as_there_are() {
+    let points: Vec<_> = (1..=12).map(|n| format!("pump{n}_fault")).collect();
+    let points: Vec<_> = points.iter().map(String::as_str).collect();
+    let mut written = AlarmRule::clone(&rule(
+        ONE,
+        r#"{ for_some = { each = "pump{n}", when = { flag = { point = "pump{n}_fault" } } } }"#,
+    ));
+    written.places = vec![Text::new(
+        "{pump{n}_fault?{n}号泵}".to_owned(),
+        "{pump{n}_fault?pump {n}}".to_owned(),
+    )];
+    let fits = fit(&Arc::new(written), &device(&points));
+    let place = &fits[0].rule.as_ref().unwrap().places[0];
+    assert!(
+        place
+            .zh
+            .ends_with("{pump11_fault?11号泵}{pump12_fault?12号泵}")
+    );
+    assert!(
+        place
+            .en
+            .starts_with("{pump1_fault?pump 1}{pump2_fault?pump 2}")
+    );
+}
