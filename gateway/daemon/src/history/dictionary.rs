@@ -3,7 +3,7 @@
 //! It also knows points that are no longer configured, so that what waits in the journal can still
 //! be delivered under the names it was acquired by.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use zhiban_core::Model;
 use zhiban_core::model::PointKind;
@@ -36,25 +36,35 @@ impl Entry {
 }
 
 /// Every point ever known. Made at the start; never changes while the gateway runs.
+///
+/// Two sorted lists instead of maps: with 50 000 points a map of each would cost the gateway more
+/// than twice the memory.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
-    entries: BTreeMap<u32, Entry>,
-    by_key: HashMap<Arc<str>, u32>,
-    /// Those of the model, in its order.
+    /// By number.
+    entries: Vec<(u32, Entry)>,
+    /// The places in `entries`, by key.
+    by_key: Vec<u32>,
+    /// The numbers of the model's points, in its order.
     numbers: Vec<u32>,
 }
 
 impl Dictionary {
     /// Only what is on disk.
     pub(super) fn known(entries: BTreeMap<u32, Entry>) -> Self {
-        let by_key = entries
-            .iter()
-            .map(|(number, one)| (one.key.clone(), *number));
-        Self {
-            by_key: by_key.collect(),
-            entries,
-            numbers: Vec::new(),
-        }
+        let mut dictionary = Self {
+            entries: entries.into_iter().collect(),
+            ..Self::default()
+        };
+        dictionary.sort_keys();
+        dictionary
+    }
+
+    fn sort_keys(&mut self) {
+        let entries = &self.entries;
+        let mut by_key: Vec<u32> = (0..).take(entries.len()).collect();
+        by_key.sort_unstable_by_key(|place| entries.get(*place as usize).map(|(_, one)| &one.key));
+        self.by_key = by_key;
     }
 
     /// Joins what is on disk with what is configured. Also gives the numbers that are new or changed.
@@ -79,17 +89,28 @@ impl Dictionary {
                 class: shared(&asset.class),
                 location: asset.location.as_ref().map(|place| shared(&place.code)),
             };
-            let next = dictionary
-                .entries
-                .last_key_value()
-                .map_or(1, |(last, _)| last + 1);
-            let number = *dictionary.by_key.entry(entry.key.clone()).or_insert(next);
-            if dictionary.entries.get(&number) != Some(&entry) {
-                dictionary.entries.insert(number, entry);
-                changed.push(number);
-            }
+            let number = match dictionary.number(&entry.key) {
+                Some(number) => {
+                    if let Some(known) = dictionary.entry_mut(number)
+                        && *known != entry
+                    {
+                        *known = entry;
+                        changed.push(number);
+                    }
+                    number
+                }
+                None => {
+                    let last = dictionary.entries.last();
+                    let number = last.map_or(1, |(last, _)| last + 1);
+                    dictionary.entries.push((number, entry));
+                    changed.push(number);
+                    number
+                }
+            };
             dictionary.numbers.push(number);
         }
+        dictionary.entries.shrink_to_fit();
+        dictionary.sort_keys();
         (dictionary, changed)
     }
 
@@ -100,24 +121,38 @@ impl Dictionary {
 
     /// Every number there is.
     pub(super) fn all(&self) -> Vec<u32> {
-        self.entries.keys().copied().collect()
+        self.entries.iter().map(|(number, _)| *number).collect()
     }
 
     /// The point of a number.
     pub(super) fn entry(&self, number: u32) -> Option<&Entry> {
-        self.entries.get(&number)
+        let place = self.place(number)?;
+        self.entries.get(place).map(|(_, entry)| entry)
+    }
+
+    fn entry_mut(&mut self, number: u32) -> Option<&mut Entry> {
+        let place = self.place(number)?;
+        self.entries.get_mut(place).map(|(_, entry)| entry)
+    }
+
+    fn place(&self, number: u32) -> Option<usize> {
+        let by_number = |(known, _): &(u32, Entry)| known.cmp(&number);
+        self.entries.binary_search_by(by_number).ok()
     }
 
     /// The numbers of the points of a name in a class of asset.
     pub(super) fn named(&self, class: &str, point: &str) -> impl Iterator<Item = u32> {
         let same =
-            move |(_, entry): &(&u32, &Entry)| *entry.class == *class && entry.point() == point;
+            move |(_, entry): &&(u32, Entry)| *entry.class == *class && entry.point() == point;
         self.entries.iter().filter(same).map(|(number, _)| *number)
     }
 
-    /// The number of a key.
+    /// The number of a key that was known when the keys were sorted last.
     pub(super) fn number(&self, key: &str) -> Option<u32> {
-        self.by_key.get(key).copied()
+        let of = |place: &u32| self.entries.get(*place as usize);
+        let by_key = |place: &u32| of(place).map(|(_, one)| &*one.key).cmp(&Some(key));
+        let found = self.by_key.binary_search_by(by_key).ok()?;
+        of(self.by_key.get(found)?).map(|(number, _)| *number)
     }
 }
 
@@ -157,7 +192,7 @@ mod tests {
         );
         assert_eq!((first.numbers(), changed), (&[1, 2][..], vec![1, 2]));
         let other = model(vec![analog("c", 0.0), analog("b", 0.0)]);
-        let (second, changed) = Dictionary::new(first.entries.clone(), &other);
+        let (second, changed) = Dictionary::new(first.entries.iter().cloned().collect(), &other);
         assert_eq!((second.numbers(), changed), (&[3, 2][..], vec![3]));
         assert_eq!(second.entry(1).unwrap().point(), "a");
         assert_eq!(second.entry(2).unwrap().asset(), "P1");
