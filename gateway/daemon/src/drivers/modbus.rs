@@ -11,6 +11,7 @@ mod fence;
 mod heard;
 pub mod memory;
 mod parts;
+mod probes;
 mod reach;
 mod schedule;
 mod unit;
@@ -20,9 +21,9 @@ use super::{Device, DriverContext, ModbusLink};
 use crate::engine::Stopped;
 use chrono::Utc;
 use endpoint::Endpoint;
+use probes::{Probes, Silent};
 use schedule::{Due, Schedule};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use unit::Unit;
 use zhiban_core::{Input, LinkState, SampleBatch, Timestamp};
@@ -37,15 +38,13 @@ pub async fn run(context: DriverContext, link: ModbusLink, devices: Vec<Device>)
     }
 }
 
-/// Of the time between two probes of what guards life, all probes of a line together take a tenth.
-const PROBES: Duration = Duration::from_millis(400);
-
 /// A link with its units.
 struct Line {
     context: DriverContext,
     endpoint: Endpoint,
     units: Vec<Unit>,
     schedule: Schedule,
+    probes: Probes,
     connected: Option<bool>,
     overruns: metrics::Counter,
     seconds: metrics::Histogram,
@@ -69,6 +68,7 @@ impl Line {
             units,
             // The remainder keeps sums of slots far from any limit.
             schedule: Schedule::new(&periods, seed.finish() % 1_000_000, Instant::now()),
+            probes: Probes::default(),
             connected: None,
             overruns: metrics::counter!("zhiban_modbus_overruns_total", &labels),
             seconds: metrics::histogram!("zhiban_modbus_cycle_seconds", &labels),
@@ -102,10 +102,17 @@ impl Line {
             }
             if self.connected.replace(true) != Some(true) {
                 tracing::info!(link = %self.context.link, "connected");
+                self.hasten();
             }
         }
-        let later = self.units.iter().filter_map(Unit::later).min();
-        let Some(next) = self.schedule.next().into_iter().chain(later).min() else {
+        let answering = self
+            .units
+            .iter()
+            .filter(|unit| unit.silent_until().is_none());
+        let later = answering.filter_map(Unit::later).min();
+        let probe = self.probe(Instant::now()).map(|(at, _)| at);
+        let times = self.schedule.next().into_iter().chain(later).chain(probe);
+        let Some(next) = times.min() else {
             return std::future::pending().await;
         };
         sleep_until(next).await;
@@ -119,36 +126,65 @@ impl Line {
         Ok(())
     }
 
-    /// The units that have something to ask now: by the timetable, or because they had to wait.
+    /// The units that have something to ask now: by the timetable, or because they had to wait; and at
+    /// the end one that is silent, so that those who answer wait for one probe at most.
     fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = self.schedule.take_due(now);
+        let is_silent = |unit: usize| {
+            let unit = self.units.get(unit);
+            unit.is_some_and(|unit| unit.silent_until().is_some())
+        };
+        due.retain(|one| !is_silent(one.unit));
+        let mut waited = Vec::new();
         for (place, unit) in self.units.iter().enumerate() {
-            let waited = unit.later().is_some_and(|later| later <= now);
-            if waited && due.iter().all(|one| one.unit != place) {
-                due.push(Due {
-                    unit: place,
-                    classes: Vec::new(),
-                });
+            let is_due = unit.later().is_some_and(|later| later <= now);
+            if is_due && !is_silent(place) && due.iter().all(|one| one.unit != place) {
+                waited.push(place);
             }
         }
+        waited.extend(
+            self.probe(now)
+                .filter(|(at, _)| *at <= now)
+                .map(|(_, unit)| unit),
+        );
+        due.extend(waited.into_iter().map(|unit| Due {
+            unit,
+            classes: Vec::new(),
+        }));
         due
     }
 
-    /// How long a probe may take, so that all of them together leave the line to the others.
-    fn probe_limit(&self) -> Duration {
-        let missed = self.units.iter().filter(|unit| unit.is_missed()).count();
-        PROBES / u32::try_from(missed).unwrap_or(u32::MAX).max(1)
+    /// The silent unit to ask next, and when.
+    fn probe(&self, now: Instant) -> Option<(Instant, usize)> {
+        let silent = self.units.iter().enumerate().filter_map(|(unit, one)| {
+            Some(Silent {
+                unit,
+                next: one.silent_until()?,
+                life_safety: one.guards_life(),
+            })
+        });
+        self.probes.next(silent, now)
+    }
+
+    /// Every silent unit may be asked at once.
+    fn hasten(&mut self) {
+        let now = Instant::now();
+        self.units.iter_mut().for_each(|unit| unit.hasten(now));
     }
 
     /// Reads one unit; `false` when the connection is gone and none is to be had now.
     async fn read(&mut self, due: &Due) -> Result<bool, Stopped> {
-        let probe = self.probe_limit();
         let Some(unit) = self.units.get_mut(due.unit) else {
             return Ok(true);
         };
+        let was_silent = unit.silent_until().is_some();
         let started = Instant::now();
-        let cycle = unit.cycle(&mut self.endpoint, &due.classes, probe).await;
+        let cycle = unit.cycle(&mut self.endpoint, &due.classes).await;
         self.seconds.record(started.elapsed());
+        let is_silent = unit.silent_until().is_some();
+        if was_silent && is_silent {
+            self.probes.unanswered(started.elapsed(), Instant::now());
+        }
         let state = unit.judge(&cycle);
         let mut inputs = Vec::with_capacity(2);
         if state == LinkState::Up {
@@ -175,8 +211,10 @@ impl Line {
         }
         if self.endpoint.take_renewed() {
             tracing::warn!(link = %self.context.link, "every unit is out of reach behind the gateway: connecting anew");
-            let now = Instant::now();
-            self.units.iter_mut().for_each(|unit| unit.hasten(now));
+            self.hasten();
+        } else if was_silent && !is_silent {
+            // What kept this one silent may have kept the others so.
+            self.hasten();
         }
         if !inputs.is_empty() {
             self.context.engine.inputs(inputs).await?;

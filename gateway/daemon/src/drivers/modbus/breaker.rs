@@ -1,6 +1,7 @@
 //! How often something that does not answer is asked again: after two failures in a row only at
-//! 1, 2, 4 … 64 seconds, and what guards life at least each 5 seconds. It must never make the others
-//! on the line wait for long.
+//! 1, 2, 4 … 64 seconds, and what guards life at least each 5 seconds. It must never ask for so short a
+//! time that a device which is back could not answer: what all probes together cost the line is
+//! `probes`' to bound.
 
 use crate::drivers::backoff::fraction;
 use std::time::Duration;
@@ -10,11 +11,11 @@ const OPEN_AFTER: u32 = 2;
 const LONGEST: Duration = Duration::from_secs(64);
 /// What guards life is asked again so often; with the jitter at least each 5 s.
 pub(super) const LIFE_SAFETY: Duration = Duration::from_secs(4);
-/// Of the probes at such an interval, each so many'th may take the full time.
-const FULL: u32 = 16;
-/// The limit of a probe while nothing is known of the device's speed.
-const UNKNOWN: Duration = Duration::from_millis(300);
-const SHORTEST_LIMIT: Duration = Duration::from_millis(50);
+/// Each so many'th probe takes the full time: a device may be slower after it was silent.
+const FULL: u32 = 3;
+/// A probe waits for so many times the usual answer, and not less than this.
+const USUAL: u32 = 2;
+const SHORTEST_LIMIT: Duration = Duration::from_millis(100);
 
 /// Whether something may be asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,8 @@ impl Breaker {
         self.next
     }
 
-    /// It may be asked at once: the way to it is another than the one it was silent on.
+    /// It may be asked at once: the way to it is another than the one it was silent on, or another
+    /// unit behind it is back.
     pub(super) fn hasten(&mut self, now: Instant) {
         self.next = self.next.map(|next| next.min(now));
     }
@@ -86,27 +88,24 @@ impl Breaker {
         self.next = None;
     }
 
-    /// Counts a failure.
-    pub(super) fn failed(&mut self, now: Instant) {
+    /// Counts a failure of what was asked at `asked`.
+    pub(super) fn failed(&mut self, asked: Instant) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= OPEN_AFTER {
             let jitter = 0.8 + 0.4 * fraction();
-            self.next = Some(now + self.interval().mul_f64(jitter));
+            self.next = Some(asked + self.interval().mul_f64(jitter));
         }
     }
 
-    /// How long a probe may take: a few times what is usual and not more than `most`; now and then
-    /// the full time, so that a device that became slow is found again.
-    pub(super) fn probe_limit(&self, full: Duration, most: Duration) -> Duration {
-        let in_full = match self.longest < LONGEST {
-            true => self.failures > OPEN_AFTER && self.failures.is_multiple_of(FULL),
-            false => self.interval() >= LONGEST,
-        };
-        if in_full {
-            return full;
+    /// How long a probe may take: twice what is usual, and the full time while nothing is known of
+    /// the device's speed and at each third probe.
+    pub(super) fn probe_limit(&self, full: Duration) -> Duration {
+        match self.usual {
+            Some(usual) if !self.failures.is_multiple_of(FULL) => {
+                (usual * USUAL).max(SHORTEST_LIMIT).min(full)
+            }
+            Some(_) | None => full,
         }
-        let few = self.usual.map_or(UNKNOWN, |usual| usual * 4);
-        few.min(most).max(SHORTEST_LIMIT).min(full)
     }
 
     fn interval(&self) -> Duration {
@@ -120,9 +119,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_silent_unit_is_probed_ever_less_often_and_at_last_with_the_full_time() {
+    fn a_silent_unit_is_probed_ever_less_often() {
         let mut breaker = Breaker::new(false);
-        let full = Duration::from_millis(500);
         breaker.succeeded(Duration::from_millis(20));
         let mut now = Instant::now();
         breaker.failed(now);
@@ -134,39 +132,45 @@ mod tests {
             assert_eq!(breaker.permit(now + interval.mul_f64(0.79)), Permit::Wait);
             now += interval.mul_f64(1.21);
             assert_eq!(breaker.permit(now), Permit::Probe);
-            let limit = Duration::from_millis(if seconds == 64 { 500 } else { 80 });
-            assert_eq!(
-                breaker.probe_limit(full, full).as_millis(),
-                limit.as_millis()
-            );
         }
         breaker.succeeded(Duration::from_millis(20));
         assert_eq!(breaker.permit(now), Permit::Yes);
     }
 
     #[test]
-    fn a_probe_never_takes_longer_than_an_exchange_may() {
-        let mut breaker = Breaker::new(false);
-        let full = Duration::from_millis(100);
-        assert_eq!(breaker.probe_limit(full, full), full);
-        assert_eq!(breaker.probe_limit(full * 10, full * 10), UNKNOWN);
-        breaker.succeeded(Duration::from_micros(200));
-        assert_eq!(breaker.probe_limit(full, full), SHORTEST_LIMIT);
-    }
-    #[test]
-    fn what_guards_life_is_probed_each_five_seconds_and_at_times_with_the_full_time() {
+    fn what_guards_life_is_probed_each_five_seconds() {
         let mut breaker = Breaker::new(true);
-        let (full, most) = (Duration::from_secs(2), Duration::from_millis(90));
         let mut now = Instant::now();
-        let mut long = 0;
         for _ in 0..64 {
             breaker.failed(now);
             now += Duration::from_secs(5);
             assert_ne!(breaker.permit(now), Permit::Wait);
-            let limit = breaker.probe_limit(full, most);
-            assert!(limit == full || limit <= most, "{limit:?}");
-            long += u32::from(limit == full);
         }
-        assert_eq!(long, 4);
+    }
+
+    #[test]
+    fn no_probe_is_too_short_for_an_answer_and_each_third_may_take_the_full_time() {
+        let full = Duration::from_secs(2);
+        for life_safety in [false, true] {
+            // Of a device that never answered nothing is known: it may need all of it.
+            let mut unknown = Breaker::new(life_safety);
+            let mut slow = Breaker::new(life_safety);
+            let mut quick = Breaker::new(life_safety);
+            slow.succeeded(Duration::from_millis(120));
+            quick.succeeded(Duration::from_micros(200));
+            let mut in_full = 0;
+            for _ in 0..30 {
+                for breaker in [&mut unknown, &mut slow, &mut quick] {
+                    breaker.failed(Instant::now());
+                }
+                assert_eq!(unknown.probe_limit(full), full);
+                assert!(slow.probe_limit(full) >= Duration::from_millis(240));
+                assert!(quick.probe_limit(full) >= SHORTEST_LIMIT);
+                in_full += u32::from(quick.probe_limit(full) == full);
+            }
+            assert_eq!(in_full, 10);
+            let short = Duration::from_millis(60);
+            assert_eq!(quick.probe_limit(short), short);
+        }
     }
 }

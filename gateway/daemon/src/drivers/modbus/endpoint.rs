@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// So many of the last answers are known again when the line repeats them.
 const FRAMES: usize = 8;
-/// With what guards life behind it, the longest wait between two attempts to connect.
+/// With what guards life behind it, the longest time from one attempt to connect to the next.
 const LIFE_SAFETY: Duration = Duration::from_secs(4);
 
 /// An endpoint: at most one connection, made when it is needed and allowed.
@@ -179,6 +179,7 @@ impl Endpoint {
 
     async fn connect(&mut self) -> io::Result<()> {
         self.connects.increment(1);
+        let begun = Instant::now();
         match Connection::open(&self.link).await {
             Ok(connection) => {
                 self.connection = Some(connection);
@@ -186,7 +187,8 @@ impl Endpoint {
                 Ok(())
             }
             Err(error) => {
-                self.not_before = Some(self.backoff.failed(Instant::now()));
+                // Counted from the beginning: a host that says nothing takes the whole time to connect.
+                self.not_before = Some(self.backoff.failed(begun));
                 Err(error)
             }
         }

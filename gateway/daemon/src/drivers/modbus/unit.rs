@@ -158,20 +158,28 @@ impl Unit {
             .collect()
     }
 
-    /// When what waits may be asked, should that be before its next slot.
+    /// When what waits may be asked, should that be before its next slot; a silent unit has no slots.
     pub(super) fn later(&self) -> Option<Instant> {
         self.later
     }
 
-    /// Whether it guards life and does not answer.
-    pub(super) fn is_missed(&self) -> bool {
-        self.device.life_safety && self.breaker.is_open()
+    /// When it may be asked whether it is back; `None` while it answers.
+    pub(super) fn silent_until(&self) -> Option<Instant> {
+        let next = self.breaker.next()?;
+        Some(self.later.unwrap_or(next))
     }
 
-    /// It may be asked at once, though it was silent.
+    /// Whether lives depend on what it says.
+    pub(super) fn guards_life(&self) -> bool {
+        self.device.life_safety
+    }
+
+    /// It may be asked at once, if it is silent.
     pub(super) fn hasten(&mut self, now: Instant) {
         self.breaker.hasten(now);
-        self.later = self.breaker.next();
+        if self.breaker.is_open() {
+            self.later = self.breaker.next();
+        }
     }
 
     /// Takes over a state of the link; says whether it is news.
@@ -194,13 +202,8 @@ impl Unit {
         }
     }
 
-    /// Reads what is due, and what waits of the slots before; a probe takes at most `probe`.
-    pub(super) async fn cycle(
-        &mut self,
-        endpoint: &mut Endpoint,
-        classes: &[PollClass],
-        probe: Duration,
-    ) -> Cycle {
+    /// Reads what is due, and what waits of the slots before.
+    pub(super) async fn cycle(&mut self, endpoint: &mut Endpoint, classes: &[PollClass]) -> Cycle {
         let mut cycle = Cycle::default();
         self.later = None;
         let now = Instant::now();
@@ -210,7 +213,7 @@ impl Unit {
                 return cycle;
             }
             Permit::Probe => {
-                let limit = self.breaker.probe_limit(endpoint.limit(), probe);
+                let limit = self.breaker.probe_limit(endpoint.limit());
                 if !self.pass_fence(endpoint, limit, &mut cycle).await {
                     let soonest = Instant::now() + AGAIN;
                     let next = self.later.or(self.breaker.next());
@@ -317,7 +320,7 @@ impl Unit {
                     endpoint.owes(unit, ask);
                     self.breaker.succeeded(asked.elapsed());
                 } else if !self.is_innocent(fault, endpoint) {
-                    self.breaker.failed(Instant::now());
+                    self.breaker.failed(asked);
                 }
                 self.note(fault, ask, endpoint, cycle);
                 false
