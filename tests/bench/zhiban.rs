@@ -113,7 +113,7 @@ fn make_token(binary: &Path, config: &Path) -> Result<String> {
     command(
         binary,
         &["user", "add", "--config", config, USER],
-        "bench-bench-bench\n",
+        "slate orchard kettle 91\n",
     )?;
     let printed = command(binary, &["token", "add", "--config", config, USER], "")?;
     let token = printed.split_whitespace().last();

@@ -110,7 +110,12 @@ impl Accounts {
         let secret = random(32)?;
         self.write(
             "insert into session (hash, account, created_at, seen_at) values ($1, $2, $3, $3)",
-            |query| query.bind(hash(&secret)).bind(user).bind(now.millis()),
+            |query| {
+                query
+                    .bind(hash(&secret))
+                    .bind(user.clone())
+                    .bind(now.millis())
+            },
         )
         .await?;
         metrics::counter!("zhiban_sign_ins_total", "outcome" => "done").increment(1);
@@ -183,7 +188,7 @@ impl Accounts {
     async fn session_seen(&self, hash: String, now: Timestamp) {
         let sql = "update session set seen_at = $1 where hash = $2";
         let bound = hash.clone();
-        let written = self.write(sql, |query| query.bind(now.millis()).bind(bound));
+        let written = self.write(sql, |query| query.bind(now.millis()).bind(bound.clone()));
         let written = written.await;
         let mut unwritten = self.unwritten();
         match written {
@@ -219,7 +224,7 @@ impl Accounts {
         if used.is_none_or(|used| now.since(used) >= SEEN_EVERY) {
             let sql = "update token set last_used_at = $1 where name = $2";
             let bound = name.clone();
-            let written = self.write(sql, |query| query.bind(now.millis()).bind(bound));
+            let written = self.write(sql, |query| query.bind(now.millis()).bind(bound.clone()));
             if let Err(error) = written.await {
                 tracing::debug!(%error, "when a token was used cannot be written down");
             }

@@ -9,6 +9,7 @@ mod queue;
 mod tests;
 mod text;
 mod told;
+mod unrecorded;
 
 pub use text::TextsError;
 
@@ -20,14 +21,13 @@ use lane::Lane;
 use std::sync::Arc;
 use std::time::Duration;
 use text::Texts;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use told::{Renderer, Told};
+use unrecorded::Waiting;
 use zhiban_core::{Effect, Model};
 
-/// How many messages wait in memory for one channel while the record store fails.
-const UNRECORDED_QUEUE: usize = 1024;
 /// How often the health line is written.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often rows of channels that are gone are looked for.
@@ -46,8 +46,6 @@ pub struct Pace {
     /// What guards life is tried at least this often: a gateway that started with a wrong clock must
     /// not take it for old.
     pub least: u32,
-    /// A message that could not be recorded is given up after this.
-    pub give_up_unrecorded: Duration,
 }
 
 impl Default for Pace {
@@ -57,7 +55,6 @@ impl Default for Pace {
             longest: Duration::from_secs(600),
             give_up: Duration::from_secs(24 * 3600),
             least: 20,
-            give_up_unrecorded: Duration::from_secs(900),
         }
     }
 }
@@ -101,7 +98,7 @@ pub struct Parts {
 
 /// The outbox task.
 pub struct Outbox {
-    lanes: Vec<(Arc<Lane>, mpsc::Receiver<Told>)>,
+    lanes: Vec<(Arc<Lane>, Arc<Waiting>)>,
     store: Store,
     board: Arc<Board>,
     give_up: Duration,
@@ -113,7 +110,7 @@ pub struct Outbox {
 pub struct Unrecorded {
     model: Arc<Model>,
     routes: Arc<Routes>,
-    lanes: Arc<[(String, mpsc::Sender<Told>)]>,
+    lanes: Arc<[(String, Arc<Waiting>)]>,
 }
 
 impl Outbox {
@@ -131,8 +128,8 @@ impl Outbox {
         let mut lanes = Vec::new();
         let mut ways = Vec::new();
         for channel in parts.channels {
-            let (sender, receiver) = mpsc::channel(UNRECORDED_QUEUE);
-            ways.push((channel.name.clone(), sender));
+            let waiting = Arc::new(Waiting::default());
+            ways.push((channel.name.clone(), waiting.clone()));
             let lane = Lane {
                 channel,
                 store: parts.journal.store().clone(),
@@ -141,7 +138,7 @@ impl Outbox {
                 steps: parts.steps.clone(),
                 wake: Arc::new(Notify::new()),
             };
-            lanes.push((Arc::new(lane), receiver));
+            lanes.push((Arc::new(lane), waiting));
         }
         let outbox = Self {
             lanes,
@@ -163,11 +160,11 @@ impl Outbox {
         let mut tasks = JoinSet::new();
         let mut bells = Vec::new();
         let mut served = Vec::new();
-        for (lane, receiver) in self.lanes {
+        for (lane, waiting) in self.lanes {
             bells.push(lane.wake.clone());
             served.push(lane.channel.name.clone());
             let (direct, direct_stop) = (lane.clone(), stop.clone());
-            tasks.spawn(async move { direct.run_unrecorded(receiver, direct_stop).await });
+            tasks.spawn(async move { direct.run_unrecorded(&waiting, direct_stop).await });
             let stop = stop.clone();
             tasks.spawn(async move { lane.run(stop).await });
         }
@@ -224,7 +221,8 @@ async fn give_up_orphans(store: &Store, served: &[String], give_up: Duration, st
 
 impl Unrecorded {
     /// Tells every notification among the effects at once, whether or not it can be recorded.
-    /// Never waits; what does not fit into a channel's queue is counted.
+    /// Never waits; what has no room in memory is counted, and never guards life while anything else
+    /// waits.
     pub fn tell(&self, effects: &[Effect]) {
         for effect in effects {
             let Effect::Notify(about) = effect else {
@@ -232,15 +230,23 @@ impl Unrecorded {
             };
             let told = Told::new(&self.model, about);
             let takers = self.routes.route(about);
-            for (_, lane) in self.lanes.iter().filter(|(name, _)| takers.contains(name)) {
-                if lane.try_send(told.clone()).is_err() {
-                    tracing::error!(
-                        notification.id = about.id,
-                        "unrecorded and not told: too many wait"
-                    );
-                    metrics::counter!("zhiban_unrecorded_lost_total").increment(1);
+            for (channel, waiting) in self.lanes.iter().filter(|(name, _)| takers.contains(name)) {
+                if let Some(told) = waiting.put(told.clone(), about.urgency()) {
+                    lost(channel, &told, "too many wait");
                 }
             }
         }
     }
+}
+
+/// Says that a message is in no record and was not told.
+fn lost(channel: &str, told: &Told, why: &str) {
+    tracing::error!(
+        channel,
+        notification.id = told.id,
+        life_safety = told.life_safety,
+        why,
+        "a message could be neither recorded nor delivered"
+    );
+    metrics::counter!("zhiban_unrecorded_lost_total").increment(1);
 }

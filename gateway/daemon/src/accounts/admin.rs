@@ -84,7 +84,11 @@ impl Accounts {
         let (bound, shown) = (name.to_owned(), display_name.to_owned());
         let at = crate::journal::now().millis();
         let write = self.write(sql, |query| {
-            query.bind(bound).bind(shown).bind(stored).bind(at)
+            query
+                .bind(bound.clone())
+                .bind(shown.clone())
+                .bind(stored.clone())
+                .bind(at)
         });
         if write.await? == 0 {
             return Err(AccountError::Exists(name.to_owned()));
@@ -102,7 +106,7 @@ impl Accounts {
         let sql = "update account set password = $1, disabled_at = null where name = $2";
         let bound = name.to_owned();
         let changed = self
-            .write(sql, |query| query.bind(stored).bind(bound))
+            .write(sql, |query| query.bind(stored.clone()).bind(bound.clone()))
             .await?;
         self.end_sessions(name, changed).await
     }
@@ -114,7 +118,9 @@ impl Accounts {
     pub async fn disable_user(&self, name: &str) -> Result<(), AccountError> {
         let sql = "update account set disabled_at = $1 where name = $2";
         let (bound, at) = (name.to_owned(), crate::journal::now().millis());
-        let changed = self.write(sql, |query| query.bind(at).bind(bound)).await?;
+        let changed = self
+            .write(sql, |query| query.bind(at).bind(bound.clone()))
+            .await?;
         self.end_sessions(name, changed).await
     }
 
@@ -124,7 +130,7 @@ impl Accounts {
         }
         let sql = "delete from session where account = $1";
         let bound = name.to_owned();
-        self.write(sql, |query| query.bind(bound)).await?;
+        self.write(sql, |query| query.bind(bound.clone())).await?;
         Ok(())
     }
 
@@ -160,7 +166,9 @@ impl Accounts {
         let (bound, hashed) = (name.to_owned(), hash(&secret));
         let at = crate::journal::now().millis();
         if self
-            .write(sql, |query| query.bind(bound).bind(hashed).bind(at))
+            .write(sql, |query| {
+                query.bind(bound.clone()).bind(hashed.clone()).bind(at)
+            })
             .await?
             == 0
         {
@@ -176,7 +184,7 @@ impl Accounts {
     pub async fn revoke_token(&self, name: &str) -> Result<(), AccountError> {
         let bound = name.to_owned();
         let sql = "delete from token where name = $1";
-        if self.write(sql, |query| query.bind(bound)).await? == 0 {
+        if self.write(sql, |query| query.bind(bound.clone())).await? == 0 {
             return Err(AccountError::Unknown(name.to_owned()));
         }
         Ok(())
@@ -215,7 +223,8 @@ impl Accounts {
                    on conflict (id) do update set hash = excluded.hash, \
                    created_at = excluded.created_at, tries = 0";
         let (hashed, at) = (hash(&secret), crate::journal::now().millis());
-        self.write(sql, |query| query.bind(hashed).bind(at)).await?;
+        self.write(sql, |query| query.bind(hashed.clone()).bind(at))
+            .await?;
         Ok(Some(secret))
     }
 
@@ -226,11 +235,23 @@ impl Accounts {
         Ok(found.map_err(JournalError::from)?.is_none())
     }
 
-    /// Runs one writing statement; returns how many rows it changed.
+    /// Runs one writing statement, on a full disk in the room of the reserve; returns how many rows it
+    /// changed.
     pub(super) async fn write(
         &self,
         sql: &'static str,
-        bind: impl FnOnce(Query<'static, Any, AnyArguments>) -> Query<'static, Any, AnyArguments>,
+        bind: impl Fn(Query<'static, Any, AnyArguments>) -> Query<'static, Any, AnyArguments>,
+    ) -> Result<u64, JournalError> {
+        match self.try_write(sql, &bind).await {
+            Err(error) if self.store.makes_room(&error) => self.try_write(sql, &bind).await,
+            done => done,
+        }
+    }
+
+    async fn try_write(
+        &self,
+        sql: &'static str,
+        bind: &impl Fn(Query<'static, Any, AnyArguments>) -> Query<'static, Any, AnyArguments>,
     ) -> Result<u64, JournalError> {
         let mut transaction = self.store.begin().await?;
         let done = bind(sqlx::query(sql)).execute(&mut *transaction).await?;

@@ -196,9 +196,16 @@ impl Journal {
     }
 
     async fn store_answer(&self, key: String, answer: StoredAnswer) -> Result<(), JournalError> {
-        let row = answer_row(&key, &answer, super::now());
+        let rows = [answer_row(&key, &answer, super::now())];
+        match self.insert_answer(&rows).await {
+            Err(error) if self.store.makes_room(&error) => self.insert_answer(&rows).await,
+            done => done,
+        }
+    }
+
+    async fn insert_answer(&self, rows: &[Vec<Cell>]) -> Result<(), JournalError> {
         let mut transaction = self.store.begin().await?;
-        ANSWER.insert(&mut transaction, &[row]).await?;
+        ANSWER.insert(&mut transaction, rows).await?;
         Ok(transaction.commit().await?)
     }
 }

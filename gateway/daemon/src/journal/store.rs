@@ -171,7 +171,9 @@ impl Store {
     /// Whether a write that failed so, by what is known of the disk, may be made again: it found no
     /// room, and the reserve was given up for it.
     pub(crate) fn makes_room(&self, error: &JournalError) -> bool {
-        error.is_full() && self.disk.give_up()
+        let is_full =
+            error.is_full() || matches!(error, JournalError::Io(_)) && self.disk.is_full();
+        is_full && self.disk.give_up()
     }
 
     /// The one writer, inside a transaction; waits for whoever writes now.

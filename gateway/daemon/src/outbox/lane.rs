@@ -3,9 +3,10 @@
 //! Delivery is at least once: what was sent and could not be written down is sent again after a
 //! restart, with the same id.
 
-use super::Pace;
 use super::queue::{self, Attempt, Due, Outcome};
 use super::told::{Renderer, Told};
+use super::unrecorded::{Entry, Waiting};
+use super::{Pace, lost};
 use crate::channels::{Configured, DeliveryError};
 use crate::clock::Steps;
 use crate::journal::{JournalError, Store};
@@ -14,8 +15,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use zhiban_core::Timestamp;
 
@@ -170,14 +172,9 @@ impl Lane {
 
     fn failed(&self, due: &Due, number: u32, error: DeliveryError, now: Timestamp) -> Outcome {
         let channel = self.channel.name.as_str();
-        let (reason, retry_after) = match error {
-            DeliveryError::Transient {
-                reason,
-                retry_after,
-            } => (reason, retry_after.unwrap_or_default()),
-            DeliveryError::Permanent(reason) => (reason, Duration::ZERO),
-        };
-        if !self.keeps_trying(due, number, now) {
+        let (reason, wait) = self.after(number, error);
+        let age = now.since(due.created_at).to_std();
+        if !self.keeps_trying(&due.told, number, age) {
             tracing::error!(
                 channel,
                 notification.id = due.told.id,
@@ -194,7 +191,6 @@ impl Lane {
                 "not delivered; tried again"
             );
         }
-        let wait = self.pace.wait(number).max(retry_after);
         let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         Outcome::Again {
             due_at: now + zhiban_core::Duration::from_millis(wait),
@@ -202,55 +198,100 @@ impl Lane {
         }
     }
 
+    /// Why a message was not delivered, and how long to wait for the next try.
+    fn after(&self, number: u32, error: DeliveryError) -> (String, Duration) {
+        let (reason, retry_after) = match error {
+            DeliveryError::Transient {
+                reason,
+                retry_after,
+            } => (reason, retry_after.unwrap_or_default()),
+            DeliveryError::Permanent(reason) => (reason, Duration::ZERO),
+        };
+        (reason, self.pace.wait(number).max(retry_after))
+    }
+
     /// Whether a message that was not delivered is tried again, whatever the other side answered:
-    /// what it refuses during its redeployment it takes afterwards.
-    fn keeps_trying(&self, due: &Due, number: u32, now: Timestamp) -> bool {
-        let age = now.since(due.created_at).to_std();
-        if due.told.life_safety {
+    /// what it refuses during its redeployment it takes afterwards. The same holds for what could
+    /// not be recorded.
+    fn keeps_trying(&self, told: &Told, number: u32, age: Duration) -> bool {
+        if told.life_safety {
             age < self.pace.give_up.max(self.channel.retry_for) || number < self.pace.least
         } else {
             age < self.channel.retry_for
         }
     }
 
-    /// Tells what could not be recorded, straight from memory, in order, until stopped.
-    pub(super) async fn run_unrecorded(
-        &self,
-        mut queue: mpsc::Receiver<Told>,
-        stop: CancellationToken,
-    ) {
-        let all = async {
-            while let Some(told) = queue.recv().await {
-                self.tell_unrecorded(&told).await;
+    /// Tells what could not be recorded, straight from memory, until stopped.
+    pub(super) async fn run_unrecorded(&self, waiting: &Waiting, stop: CancellationToken) {
+        let mut running = FuturesUnordered::new();
+        loop {
+            let mut next = None;
+            while running.len() < self.channel.concurrency {
+                match waiting.take(Instant::now()) {
+                    Ok(entry) => running.push(self.tell_unrecorded(entry)),
+                    Err(at) => {
+                        next = at;
+                        break;
+                    }
+                }
+            }
+            let until_next = async {
+                match next {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(failed) = running.next() => {
+                    if let Some(told) = failed.and_then(|entry| waiting.put_back(entry)) {
+                        lost(&self.channel.name, &told, "too many wait");
+                    }
+                }
+                () = waiting.bell() => {}
+                () = until_next => {}
+            }
+        }
+        // The last try of what is under way.
+        let rest = async {
+            while let Some(failed) = running.next().await {
+                let full = failed.and_then(|entry| waiting.put_back(entry));
+                full.into_iter()
+                    .for_each(|told| lost(&self.channel.name, &told, "stopping"));
             }
         };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = all => {}
+        let ended = tokio::time::timeout(LAST_WORDS, rest).await;
+        for told in waiting.take_all() {
+            lost(&self.channel.name, &told, "stopping");
+        }
+        if ended.is_err() {
+            tracing::error!(
+                channel = self.channel.name,
+                "the channel did not answer before the stop: some messages that could not be recorded \
+                 may not have been delivered"
+            );
         }
     }
 
-    async fn tell_unrecorded(&self, told: &Told) {
+    /// Tries once; gives back what is to be tried again.
+    async fn tell_unrecorded(&self, entry: Entry) -> Option<Entry> {
+        let told = &entry.told;
         let message = self.renderer.render(told, self.channel.language, true);
-        let channel = self.channel.name.as_str();
-        let begun = Instant::now();
-        for number in 1_u32.. {
-            let error = match self.channel.channel.deliver(&message).await {
-                Ok(()) => return,
-                Err(error) => error,
-            };
-            let retry_after = match &error {
-                DeliveryError::Transient { retry_after, .. } => retry_after.unwrap_or_default(),
-                DeliveryError::Permanent(_) if told.life_safety => Duration::ZERO,
-                DeliveryError::Permanent(_) => self.pace.give_up,
-            };
-            let wait = self.pace.wait(number).max(retry_after);
-            if begun.elapsed() + wait > self.pace.give_up_unrecorded {
-                tracing::error!(channel, notification.id = told.id, %error, "unrecorded and not delivered");
-                metrics::counter!("zhiban_unrecorded_lost_total").increment(1);
-                return;
-            }
-            tokio::time::sleep(wait).await;
+        let error = self.channel.channel.deliver(&message).await.err()?;
+        let number = entry.attempts.saturating_add(1);
+        let (reason, wait) = self.after(number, error);
+        if !self.keeps_trying(told, number, entry.since.elapsed()) {
+            lost(&self.channel.name, told, &reason);
+            return None;
         }
+        if number == 1 {
+            tracing::warn!(
+                channel = self.channel.name,
+                notification.id = told.id,
+                reason,
+                "not recorded and not delivered; tried again"
+            );
+        }
+        Some(entry.again_after(wait))
     }
 }

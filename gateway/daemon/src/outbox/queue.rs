@@ -91,16 +91,50 @@ pub(super) async fn due(
         .bind(now.millis().saturating_add(longest))
         .bind(limit);
     let rows = query.fetch_all(store.readers()).await?;
-    let due = |row| {
+    let mut due = Vec::with_capacity(rows.len());
+    for row in &rows {
         let read = Reader::new("outbox", row);
-        Ok(Due {
-            id: read.int("id")?,
-            attempts: read.small("attempts")?,
-            created_at: read.at("created_at")?,
-            told: Told::read(row)?,
-        })
+        let (id, attempts) = (read.int("id")?, read.small("attempts"));
+        match (read.at("created_at"), Told::read(row)) {
+            (Ok(created_at), Ok(told)) => due.push(Due {
+                id,
+                attempts: attempts.unwrap_or(0),
+                created_at,
+                told,
+            }),
+            (Err(error), _) | (_, Err(error)) => {
+                give_up_unreadable(store, channel, id, attempts.unwrap_or(0), now, &error).await;
+            }
+        }
+    }
+    Ok(due)
+}
+
+/// A message that cannot be read can't be told: it is given up in sight of everybody, and keeps none
+/// of the others waiting.
+async fn give_up_unreadable(
+    store: &Store,
+    channel: &str,
+    id: i64,
+    attempts: u32,
+    at: Timestamp,
+    why: &JournalError,
+) {
+    let error = format!("the message cannot be read: {}", why.chain());
+    tracing::error!(channel, outbox = id, error, "not delivered, given up");
+    let attempt = Attempt {
+        id,
+        number: attempts.saturating_add(1),
+        at,
+        took: Duration::ZERO,
+        outcome: Outcome::Dead { error },
     };
-    rows.iter().map(due).collect()
+    if let Err(error) = record(store, &attempt).await {
+        tracing::warn!(
+            error = error.chain(),
+            "that cannot be written down; tried again"
+        );
+    }
 }
 
 /// When something later becomes due on a channel.
@@ -118,8 +152,15 @@ pub(super) async fn next_due(
     Reader::new("outbox", &row).maybe_at("due_at")
 }
 
-/// Writes down what became of an attempt.
+/// Writes down what became of an attempt, on a full disk in the room of the reserve.
 pub(super) async fn record(store: &Store, attempt: &Attempt) -> Result<(), JournalError> {
+    match try_record(store, attempt).await {
+        Err(error) if store.makes_room(&error) => try_record(store, attempt).await,
+        done => done,
+    }
+}
+
+async fn try_record(store: &Store, attempt: &Attempt) -> Result<(), JournalError> {
     let (status, due_at, error) = match &attempt.outcome {
         Outcome::Sent => ("sent", attempt.at, None),
         Outcome::Again { due_at, error } => ("pending", *due_at, Some(error.clone())),

@@ -572,6 +572,32 @@ async fn what_cannot_be_recorded_is_told_all_the_same() {
     );
 }
 
+#[tokio::test]
+async fn a_message_that_cannot_be_read_holds_up_no_other() {
+    let mut building = building().await;
+    building.set(DOOR, true).await;
+    building.set(TRAPPED, true).await;
+    let store = building.journal.store().clone();
+    for damage in [
+        "update notification set priority = 'x' where life_safety = 0",
+        // What the message can do without is left out of it.
+        "update notification set danger = 'x' where life_safety = 1",
+    ] {
+        let mut writer = store.writer().await.unwrap();
+        sqlx::query(damage).execute(&mut *writer).await.unwrap();
+    }
+    let crew = Scripted::new(|_| Reply::Take);
+    let mail = Scripted::new(|_| Reply::Take);
+    let running = run(building.journal, &crew, &mail, quick());
+    assert!(crew.wait_for(1).await[0].life_safety);
+    let rows = ["crew dead 1", "mail dead 1", "crew sent 1", "mail sent 1"];
+    running.wait_for_rows(&rows).await;
+    assert_eq!(crew.wait_for(1).await.len(), 1);
+    let standing = queue::standing(&store, zhiban_core::Timestamp::default());
+    assert_eq!(standing.await.unwrap().dead, 2);
+    running.stop().await;
+}
+
 #[test]
 fn waits_grow_to_the_longest_and_differ() {
     let pace = Pace::default();

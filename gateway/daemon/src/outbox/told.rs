@@ -32,36 +32,42 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// From a row of the table `notification`.
+    /// From a row of the table `notification`. What it can do without is left out where it cannot be
+    /// read: the rest is told all the same.
+    ///
+    /// # Errors
+    /// What the message is about cannot be read.
     pub(super) fn read(row: &AnyRow) -> Result<Self, JournalError> {
         let read = Reader::new("notification", row);
+        let signal = match read.maybe_text("signal")? {
+            None => None,
+            Some(_) => left_out(read.parsed("signal", Signal::from_code)),
+        };
+        let danger = match read.maybe_text("danger")? {
+            None => None,
+            Some(_) => left_out(read.parsed("danger", Danger::from_code)),
+        };
         Ok(Self {
             id: read.text("notification")?,
             reason: read.text("reason")?,
-            person: read.maybe_text("person")?,
+            person: left_out(read.maybe_text("person")).flatten(),
             priority: read.priority()?.number(),
             life_safety: read.flag("life_safety")?,
             asset: read.text("asset")?,
-            rule: read.maybe_text("rule")?,
-            alarm: read.maybe_int("alarm")?,
-            work_order: read.maybe_text("work_order")?,
+            rule: left_out(read.maybe_text("rule")).flatten(),
+            alarm: left_out(read.maybe_int("alarm")).flatten(),
+            work_order: left_out(read.maybe_text("work_order")).flatten(),
             title: read.title()?,
-            note: read.maybe_text("note")?,
-            respond_by: read.maybe_at("respond_by")?,
-            due_at: read.maybe_at("limit_at")?,
+            note: left_out(read.maybe_text("note")).flatten(),
+            respond_by: left_out(read.maybe_at("respond_by")).flatten(),
+            due_at: left_out(read.maybe_at("limit_at")).flatten(),
             at: read.at("at")?,
             incident: Incident {
-                signal: match read.maybe_text("signal")? {
-                    None => None,
-                    Some(_) => Some(read.parsed("signal", Signal::from_code)?),
-                },
-                raised_at: read.maybe_at("raised_at")?,
-                returned_at: read.maybe_at("returned_at")?,
-                danger: match read.maybe_text("danger")? {
-                    None => None,
-                    Some(_) => Some(read.parsed("danger", Danger::from_code)?),
-                },
-                place: read.place()?,
+                signal,
+                raised_at: left_out(read.maybe_at("raised_at")).flatten(),
+                returned_at: left_out(read.maybe_at("returned_at")).flatten(),
+                danger,
+                place: left_out(read.place()).flatten(),
             },
         })
     }
@@ -90,6 +96,41 @@ impl Told {
             incident: about.incident.clone(),
         }
     }
+}
+
+#[cfg(test)]
+impl Told {
+    /// A message about nothing much.
+    pub(super) fn sample(id: usize, life_safety: bool) -> Self {
+        Self {
+            id: id.to_string(),
+            reason: "raised".to_owned(),
+            person: None,
+            priority: 1,
+            life_safety,
+            asset: "A1".to_owned(),
+            rule: None,
+            alarm: None,
+            work_order: None,
+            title: Text::new("题".to_owned(), "title".to_owned()),
+            note: None,
+            respond_by: None,
+            due_at: None,
+            at: Timestamp::default(),
+            incident: Incident::default(),
+        }
+    }
+}
+
+/// What could not be read of a message, and is not said.
+fn left_out<T>(read: Result<T, JournalError>) -> Option<T> {
+    read.inspect_err(|error| {
+        tracing::error!(
+            error = error.chain(),
+            "left out of a message: it cannot be read"
+        );
+    })
+    .ok()
 }
 
 /// Puts notifications into the words of a channel.
