@@ -255,7 +255,12 @@ for (const [what, lang, words, asset] of [
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
     const page = await demo.sign_in(context, lang, `http://127.0.0.1:${way.port}`);
     await live(page);
-    await page.evaluate(() => (window.stayed = true));
+    await page.evaluate(() => {
+      window.stayed = true;
+      window.links = [];
+      const html = document.documentElement;
+      new MutationObserver(() => window.links.push(html.dataset.link)).observe(html, { attributeFilter: ["data-link"] });
+    });
     const hangs = what === "that hangs";
     if (hangs) demo.signal("SIGSTOP");
     else await way.cut();
@@ -265,6 +270,9 @@ for (const [what, lang, words, asset] of [
     assert.match(await page.locator("#bar [data-unknown]").innerText(), /\d\d:\d\d:\d\d/, "the bar says since when nothing is known");
     assert.equal(await page.locator("#bar .known").isVisible(), false, "nor does it say that nothing waits");
     await screenshot(page, `lost-${lang}`);
+    // Whatever the page's own parts say to each other meanwhile: nothing is known until the gateway speaks.
+    await page.waitForFunction(() => /1[3-9] /.test(document.querySelector("[data-lost]").textContent), undefined, { timeout: SOON });
+    assert.equal(await page.evaluate(() => window.links.includes("live")), false, "it never counts as live in between");
     if (hangs) demo.signal("SIGCONT");
     else await way.open();
     await live(page);

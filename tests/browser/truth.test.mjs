@@ -142,3 +142,27 @@ test("a page goes on when the worker that all tabs share has died", { skip: skip
   await live(shown);
   await context.close();
 });
+
+test("the page of an alarm draws its end when the fault is gone", { skip: skip() }, async () => {
+  const trapped = async () =>
+    (await demo.api("/alarms?state=open")).items.find((alarm) => alarm.rule === "entrapment" && alarm.signal === "present");
+  await demo.scenario("all-clear");
+  await until("no entrapment", async () => !(await trapped()));
+  await demo.scenario("entrapment", { asset: "A3" });
+  const one = await until("the entrapment", trapped);
+  const shown = await page(`/alarms/${one.id}`);
+  const end = () => shown.locator("#trend").evaluate((trend) => JSON.parse(trend.dataset.marks)[0][1]);
+  assert.equal(await end(), null);
+  await shown.locator("#trend canvas").waitFor({ timeout: SOON });
+  await shown.evaluate(() => {
+    window.kept = document.querySelector("#trend canvas");
+    document.getElementById("trend").addEventListener("zhiban:retold", () => (window.retold = true));
+  });
+  await demo.scenario("all-clear");
+  await until("the end", async () => (await end()) !== null);
+  assert.ok(await shown.evaluate(() => window.retold && window.kept.isConnected), "the curve is drawn again, not made anew");
+  const { returned_at } = await demo.api(`/alarms/${one.id}`);
+  assert.equal(await end(), Date.parse(returned_at));
+  assert.equal(await shown.locator("main time[data-age]:not([data-age=ago])").count(), 0, "no time goes on");
+  await shown.context().close();
+});

@@ -26,6 +26,7 @@ test("without scripts every refused form is there again with its text", { skip: 
   const context = await browser.newContext({ viewport: { width: 390, height: 844 }, javaScriptEnabled: false });
   const page = await context.newPage();
   await signIn(page);
+  assert.equal(await page.locator(".st.link").isVisible(), false, "nothing connects here, and nothing says so");
   await demo.scenario("entrapment", { asset: "A3" });
   const alarm = await demo.alarm("A3");
   const body = JSON.stringify({ asset: "A5", title: "door noise", priority: 3 });

@@ -270,7 +270,7 @@ impl Visit {
             .iter()
             .filter(|one| one.state() == AlarmState::Acknowledged)
             .count();
-        let top = alarms.first().filter(|one| waiting(one.state()));
+        let top = alarms.iter().find(|one| waiting(one.state()));
         Frame {
             part,
             site: self.snapshot.model.site.name.get(self.words().0).to_owned(),

@@ -17,7 +17,7 @@ use askama::filters::HtmlSafe;
 use axum::response::Response;
 use chrono::Timelike;
 use zhiban_core::facility::AssetState;
-use zhiban_core::{AlarmState, AssetId, Timestamp};
+use zhiban_core::{Alarm, AlarmState, AssetId, Timestamp};
 
 /// Rows of the alarm list and of the order list.
 const ALARMS: usize = 9;
@@ -111,9 +111,15 @@ pub(super) async fn page(visit: Visit) -> Result<Response, ApiError> {
     let per_hour = visit.app.archive.alarms_per_hour(visit.times.now).await;
     let histogram = per_hour.ok().map(|counts| Histogram::new(&visit, &counts));
     let alarms = visit.open_alarms();
+    let guards_life = |alarm: &Alarm| visit.snapshot.model.rule(alarm.rule).rule.life_safety;
     let shown = alarms
         .iter()
         .filter(|alarm| alarm.state() != AlarmState::Shelved);
+    let rows = rows(
+        shown
+            .clone()
+            .map(|alarm| alarm.active && guards_life(alarm)),
+    );
     let all = subjects(&visit);
     let of = |class: &str| {
         let class = class.to_owned();
@@ -152,7 +158,7 @@ pub(super) async fn page(visit: Visit) -> Result<Response, ApiError> {
         pumps,
         alarms: shown
             .clone()
-            .take(ALARMS)
+            .take(rows)
             .map(|alarm| AlarmItem::live(&visit, alarm))
             .collect(),
         alarm_count: shown.count(),
@@ -166,6 +172,16 @@ pub(super) async fn page(visit: Visit) -> Result<Response, ApiError> {
         f: visit.frame("overview"),
     };
     render(&page)
+}
+
+/// How many alarms are listed of those of which it is said, in their order, whether they guard life and
+/// stand: all of these are on the page, however long it gets.
+fn rows(standing: impl Iterator<Item = bool>) -> usize {
+    let standing = standing.enumerate().filter(|(_, standing)| *standing);
+    standing
+        .last()
+        .map_or(0, |(place, _)| place + 1)
+        .max(ALARMS)
 }
 
 /// Every asset, in the order of the configuration.
@@ -359,5 +375,20 @@ impl Histogram {
             total,
             last: counts.last().copied().unwrap_or(0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_alarm_that_guards_life_and_stands_is_cut_off() {
+        assert_eq!(rows([false; 30].into_iter()), ALARMS);
+        assert_eq!(rows([true, false].into_iter()), ALARMS);
+        let mut many = [false; 30];
+        many[..14].fill(true);
+        many[16] = true;
+        assert_eq!(rows(many.into_iter()), 17);
     }
 }

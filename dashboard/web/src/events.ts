@@ -4,15 +4,19 @@
 /** Key, value, quality (0 good, 1 uncertain, 2 bad, 3 stale), time in milliseconds. */
 export type Row = [string, number | string | boolean | null, number, number | null];
 
+/** When the gateway said something that is passed on later, in milliseconds of the browser's clock. */
+type Later = { heard?: number };
+
 /** The beginning of a stream: the server's time, its version, and the sets it carries. */
-export type Hello = { kind: "hello"; at: number; version: string; sets: string[] };
+export type Hello = { kind: "hello"; at: number; version: string; sets: string[] } & Later;
 
 /** What is said to a page. */
 export type Message =
   | Hello
-  | { kind: "rows"; rows: Row[] }
+  | ({ kind: "rows"; rows: Row[] } & Later)
   | { kind: "beat"; at: number }
   | { kind: "changed" }
+  /** The worker's own answer: it says nothing of the gateway. */
   | { kind: "here" }
   | { kind: "lost"; refused: boolean };
 

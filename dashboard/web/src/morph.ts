@@ -33,7 +33,11 @@ export function lay(shown: Element, next: Element): unknown {
 
 function morphs(shown: Node, next: Node): boolean {
   if (!(shown instanceof HTMLElement) || !(next instanceof HTMLElement)) return true;
-  if ("keep" in shown.dataset) return shown.dataset["key"] !== next.dataset["key"] || shown.dataset["from"] !== next.dataset["from"];
+  if ("keep" in shown.dataset) {
+    if (shown.dataset["key"] !== next.dataset["key"] || shown.dataset["from"] !== next.dataset["from"]) return true;
+    retell(shown, next);
+    return false;
+  }
   if (shown instanceof HTMLFormElement && next instanceof HTMLFormElement) return !(isBusy(shown) && identity(shown) === identity(next));
   if (isField(shown) && isField(next) && isSpared(shown, next)) {
     around(shown, next);
@@ -41,6 +45,14 @@ function morphs(shown: Node, next: Node): boolean {
   }
   if (isField(shown)) for (const mark of ["typed", "refused"]) delete shown.dataset[mark];
   return true;
+}
+
+/** What a script made of an element stays; what the server says of it, the end of an alarm, is told to that script. */
+function retell(shown: HTMLElement, next: HTMLElement): void {
+  const news = Object.entries(next.dataset).filter(([name, said]) => shown.dataset[name] !== said);
+  if (news.length === 0) return;
+  for (const [name, said] of news) shown.dataset[name] = said;
+  shown.dispatchEvent(new CustomEvent("zhiban:retold"));
 }
 
 /** Whether a field is being written in: it has the focus, or holds what was not sent. */

@@ -83,6 +83,7 @@ function alone(): void {
 }
 
 function receive(message: Message): void {
+  if (message.kind === "here") return;
   if (message.kind === "lost") {
     lose();
     // Refused, not merely gone: asking for the page leads to the sign-in when the session is over.
@@ -92,7 +93,8 @@ function receive(message: Message): void {
   if (message.kind === "hello") begin(message.sets, message.version);
   if (message.kind === "hello" || message.kind === "beat") sync(message.at);
   if (message.kind === "changed") changed();
-  if (up) heard = Date.now();
+  // Only the gateway's own word counts, at the time at which it came.
+  if (up) heard = ("heard" in message ? message.heard : undefined) ?? Date.now();
   // What the server writes of links and counts changes with it, without any other event.
   if (up && message.kind === "rows" && take(message.rows)) changed();
   watch();

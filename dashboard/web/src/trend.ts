@@ -56,6 +56,7 @@ function draw(element: HTMLElement, series: Series, width: number): void {
   const data: uPlot.AlignedData = [times, series.min, series.max, series.last];
   const plot = new uPlot(options(element, width), data, element);
   summarize(element, series);
+  element.addEventListener("zhiban:retold", () => plot.redraw());
   if ("live" in element.dataset) follow(element, plot, data);
   new ResizeObserver(() => plot.setSize({ width: Math.max(240, Math.floor(element.clientWidth)), height: HEIGHT })).observe(element);
 }
@@ -70,7 +71,7 @@ function options(element: HTMLElement, width: number): uPlot.Options {
     width,
     height: HEIGHT,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
-    padding: [16, 10, 0, 0],
+    padding: [16, 26, 0, 0],
     legend: { show: false },
     cursor: { y: false },
     scales: { x: { range: (_plot, low, high) => extent(data, low, high) }, y: { range: (_plot, low, high) => (flag ? [-0.1, 1.1] : room(low, high)) } },

@@ -94,8 +94,8 @@ function meet(port: MessagePort, sets: string, front: boolean): void {
   open();
   if (known || !hello) return;
   // The stream began before this tab: what came between its page and now is not in the page. Its clock is known.
-  port.postMessage({ ...hello, at: NaN } satisfies Message);
-  port.postMessage({ kind: "rows", rows: [...last.values()] } satisfies Message);
+  port.postMessage({ ...hello, at: NaN, heard } satisfies Message);
+  port.postMessage({ kind: "rows", rows: [...last.values()], heard } satisfies Message);
 }
 
 addEventListener("connect", (event) => {

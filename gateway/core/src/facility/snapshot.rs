@@ -78,12 +78,14 @@ pub struct Snapshot {
     pub work_orders: BTreeMap<WorkOrderNumber, WorkOrder>,
 }
 
-/// Where an alarm stands among all: the smallest first. Put aside and seen come last; then how urgent
-/// it is, what is in danger, whether life is guarded, whether the fault stands, and which is older.
+/// Where an alarm stands among all: the smallest first. What nobody has seen and is most urgent or
+/// guards life comes first, then what guards life and stands, seen or put aside or not: however much
+/// else is raised, nobody may lose it from sight. Then the rest, unseen before seen before put aside; within each
+/// how urgent it is, what is in danger, whether life is guarded, whether the fault stands, and which is
+/// older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Urgency {
-    aside: bool,
-    seen: bool,
+    tier: Tier,
     priority: Priority,
     danger: u8,
     no_life_safety: bool,
@@ -94,17 +96,47 @@ pub struct Urgency {
     id: AlarmId,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tier {
+    UnseenUrgent,
+    StandingLifeSafety,
+    Unseen,
+    Seen,
+    Aside,
+}
+
+impl Tier {
+    const ALL: [Self; 5] = [
+        Self::UnseenUrgent,
+        Self::StandingLifeSafety,
+        Self::Unseen,
+        Self::Seen,
+        Self::Aside,
+    ];
+
+    fn of(alarm: &Alarm, life_safety: bool) -> Self {
+        let (aside, seen) = match alarm.state() {
+            AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService => (true, true),
+            AlarmState::Acknowledged | AlarmState::Normal => (false, true),
+            AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged => (false, false),
+        };
+        let is_urgent = life_safety || alarm.priority == Priority::Urgent;
+        match (aside, seen) {
+            (false, false) if is_urgent => Self::UnseenUrgent,
+            _ if life_safety && alarm.active => Self::StandingLifeSafety,
+            (true, _) => Self::Aside,
+            (false, false) => Self::Unseen,
+            (false, true) => Self::Seen,
+        }
+    }
+}
+
 /// Made of numbers alone, so that a list can go on after it.
 impl fmt::Display for Urgency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flags = [
-            self.aside,
-            self.seen,
-            self.no_life_safety,
-            self.over,
-            self.unnamed,
-        ];
-        for flag in flags {
+        let tier = Tier::ALL.iter().position(|tier| *tier == self.tier);
+        write!(f, "{}", tier.unwrap_or_default())?;
+        for flag in [self.no_life_safety, self.over, self.unnamed] {
             f.write_str(if flag { "1" } else { "0" })?;
         }
         let (priority, at) = (self.priority.number(), self.raised_at.millis());
@@ -120,15 +152,16 @@ impl FromStr for Urgency {
         let [flags, priority, danger, at, id] = parts[..] else {
             return Err(wrong());
         };
+        let (tier, flags) = flags.split_at_checked(1).ok_or_else(wrong)?;
+        let tier: usize = tier.parse().map_err(|_| wrong())?;
         let flags: Vec<bool> = flags.chars().map(|flag| flag == '1').collect();
-        let [aside, seen, no_life_safety, over, unnamed] = flags[..] else {
+        let [no_life_safety, over, unnamed] = flags[..] else {
             return Err(wrong());
         };
         let priority: u8 = priority.parse().map_err(|_| wrong())?;
         let raised_at: i64 = at.parse().map_err(|_| wrong())?;
         Ok(Self {
-            aside,
-            seen,
+            tier: *Tier::ALL.get(tier).ok_or_else(wrong)?,
             priority: Priority::try_from(priority)?,
             danger: danger.parse().map_err(|_| wrong())?,
             no_life_safety,
@@ -147,11 +180,7 @@ impl Snapshot {
         let order = alarm.work_order.as_ref();
         let order = order.and_then(|no| self.work_orders.get(no));
         Urgency {
-            aside: matches!(
-                alarm.state(),
-                AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService
-            ),
-            seen: alarm.acknowledged_at.is_some(),
+            tier: Tier::of(alarm, rule.life_safety),
             priority: alarm.priority,
             danger: rule.danger().rank(),
             no_life_safety: !rule.life_safety,
