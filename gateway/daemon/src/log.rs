@@ -1,8 +1,9 @@
 //! The log: how it is written, and that nothing fills it. A message that was said already is counted
-//! and summed up: its first time is always written, and so is one about another place.
+//! and summed up: its first time is written, and so is one about something else.
 //!
-//! Only what is equal is joined. It must never hold more than a bounded number of messages, and one
-//! that finds no room is written.
+//! What a line of ours says may come from outside, so that no two are equal: of one line of the program
+//! only so many are written in a span, and the rest is summed up with the last of it. It must never
+//! hold more than a bounded number of messages.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Write as _};
@@ -26,6 +27,9 @@ const SPAN_OF_ERRORS: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// Messages that are remembered.
 const MOST: usize = 1024;
+/// So many different messages of one line of the program are written before they are summed up: as
+/// many as there are devices in a building that fail together, or nearly.
+const EACH: u32 = 60;
 /// The longest text of a message that a sum repeats, in characters.
 const TEXT: usize = 300;
 /// Where sums come from.
@@ -71,7 +75,16 @@ pub fn begin(filter: &str, json: bool) -> Result<Sums, ParseError> {
 /// What was said lately, and how often again.
 #[derive(Debug, Clone, Default)]
 pub struct Sums {
-    known: Arc<Mutex<HashMap<u64, Sum>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By what they say.
+    messages: HashMap<u64, Sum>,
+    /// By the line of the program that says them: how many different ones were written, and what
+    /// was not.
+    lines: HashMap<u64, (u32, Sum)>,
 }
 
 /// One message.
@@ -98,21 +111,29 @@ impl Sums {
             Level::ERROR => SPAN_OF_ERRORS,
             _ => SPAN,
         };
+        let text = || said.text.chars().take(TEXT).collect();
+        let sum = || Sum {
+            level: said.level,
+            from: said.from.clone(),
+            text: text(),
+            more: 0,
+            since: now,
+            until: now + span,
+        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sum) = known.get_mut(&said.key()) {
+        if let Some(sum) = known.messages.get_mut(&said.key()) {
             sum.more += 1;
             return false;
         }
-        if known.len() < MOST {
-            let sum = Sum {
-                level: said.level,
-                from: said.from.clone(),
-                text: said.text.chars().take(TEXT).collect(),
-                more: 0,
-                since: now,
-                until: now + span,
-            };
-            known.insert(said.key(), sum);
+        let (written, rest) = known.lines.entry(said.line).or_insert_with(|| (0, sum()));
+        if *written >= EACH {
+            rest.more += 1;
+            rest.text = text();
+            return false;
+        }
+        *written += 1;
+        if known.messages.len() < MOST {
+            known.messages.insert(said.key(), sum());
         }
         true
     }
@@ -121,8 +142,7 @@ impl Sums {
     /// and not written.
     fn due(&self, is_due: impl Fn(&Sum, Instant) -> bool, now: Instant) -> Vec<(Sum, Duration)> {
         let mut due = Vec::new();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, sum| {
+        let mut stays = |sum: &mut Sum| {
             if !is_due(sum, now) {
                 return true;
             }
@@ -133,7 +153,10 @@ impl Sums {
             let span = sum.until.saturating_duration_since(sum.since);
             (sum.more, sum.since, sum.until) = (0, now, now + span);
             true
-        });
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.messages.retain(|_, sum| stays(sum));
+        known.lines.retain(|_, (_, sum)| stays(sum));
         due
     }
 
@@ -176,7 +199,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for Sums {
         if level > Level::INFO || metadata.target() == SUMS {
             return true;
         }
+        let mut line = DefaultHasher::new();
+        metadata.callsite().hash(&mut line);
         let mut said = Said {
+            line: line.finish(),
             level,
             from: metadata.target().to_owned(),
             text: String::new(),
@@ -190,6 +216,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for Sums {
 /// A message with where it comes from and what it is about.
 #[derive(Debug)]
 struct Said {
+    /// The line of the program that says it.
+    line: u64,
     level: Level,
     from: String,
     text: String,
@@ -350,6 +378,7 @@ mod tests {
 
     fn said(level: Level, text: &str) -> Said {
         Said {
+            line: 0,
             level,
             from: "zhiban::test".to_owned(),
             text: text.to_owned(),
@@ -390,12 +419,50 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_written() {
+    fn what_differs_each_time_fills_no_log() {
+        let is_due = |sum: &Sum, now| sum.until <= now;
+        let (sums, start) = (Sums::default(), Instant::now());
+        let (mut written, mut summed) = (0, Vec::new());
+        for second in 0..=300_u64 {
+            let now = start + Duration::from_secs(second);
+            for n in 0..75 {
+                let text = format!("an answer of bytes {second} {n}");
+                written += usize::from(sums.take(&said(Level::WARN, &text), now));
+            }
+            let other = Said {
+                line: second + 1,
+                ..said(Level::WARN, &format!("of another line {second}"))
+            };
+            assert!(sums.take(&other, now), "what else is said is written");
+            summed.extend(sums.due(is_due, now).into_iter().map(|(sum, _)| sum));
+        }
+        assert!(written <= 6 * EACH as usize, "{written}");
+        let more: u64 = summed.iter().map(|sum| sum.more).sum();
+        assert_eq!(more, 301 * 75 - written as u64 - last(&sums));
+        assert!(
+            summed
+                .iter()
+                .all(|sum| sum.text.starts_with("an answer of bytes"))
+        );
+    }
+
+    /// What is not summed up yet.
+    fn last(sums: &Sums) -> u64 {
+        let known = sums.known.lock().unwrap();
+        known.lines.values().map(|(_, sum)| sum.more).sum()
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_written_all_the_same() {
         let sums = Sums::default();
         let now = Instant::now();
-        for n in 0..MOST * 2 {
-            assert!(sums.take(&said(Level::WARN, &n.to_string()), now));
+        for n in 0..2 * MOST as u64 {
+            let said = Said {
+                line: n / 20,
+                ..said(Level::WARN, &n.to_string())
+            };
+            assert!(sums.take(&said, now));
         }
-        assert_eq!(sums.known.lock().unwrap().len(), MOST);
+        assert_eq!(sums.known.lock().unwrap().messages.len(), MOST);
     }
 }
