@@ -197,22 +197,11 @@ fn meanings(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
 
 /// Codes that can't come, and codes that may come and mean nothing.
 fn codes(row: &PointRow, numbers: &BTreeSet<i64>, at: &mut OfPoint<'_>) {
-    let Some(place) = &row.modbus else {
-        return;
-    };
-    let (low, high) = match (place.data_type, place.bit) {
-        (DataType::U16, Some(_)) => {
-            let bits = u32::from(place.bits.unwrap_or(1).clamp(1, 16));
-            (0, (1_i64 << bits) - 1)
-        }
-        (DataType::U16, None) => (0, 0xFFFF),
-        (DataType::I16, _) => (i64::from(i16::MIN), i64::from(i16::MAX)),
-        _ => return,
-    };
-    for number in numbers
-        .iter()
-        .filter(|number| !(low..=high).contains(*number))
-    {
+    // Of a message, and of more than a word, nobody knows how wide the field is.
+    let field = row.modbus.as_ref().and_then(width);
+    let outside = |number: &&i64| field.is_some_and(|(low, high)| !(low..=high).contains(*number));
+    for number in numbers.iter().filter(outside) {
+        let (low, high) = field.unwrap_or_default();
         let what = format!("the raw value {number} can't come: the field holds {low} to {high}");
         let remedy = "correct the raw value, or bit, bits and type of the field";
         at.add(&format!("meanings.{number}"), what, remedy);
@@ -221,11 +210,14 @@ fn codes(row: &PointRow, numbers: &BTreeSet<i64>, at: &mut OfPoint<'_>) {
     let bits: Vec<i64> = numbers.iter().filter(single).copied().collect();
     let others = numbers.iter().filter(|number| **number > 0).count() - bits.len();
     let looks_like_bits = bits.len() >= 3 && others == 0;
+    let all_bits = bits.iter().fold(0, |all, bit| all | bit);
+    let (low, high) = field.unwrap_or((0, all_bits));
     let missing: Vec<i64> = (low..=high)
         .filter(|number| !numbers.contains(number) && !row.invalid.contains(number))
         .take(MOST_CODES + 1)
         .collect();
-    let small = place.bit.is_some() && high < 256;
+    let lowest = row.modbus.as_ref().and_then(|place| place.bit);
+    let small = lowest.is_some() && high < 256;
     if missing.is_empty() || !(small || looks_like_bits) {
         return;
     }
@@ -245,10 +237,15 @@ fn codes(row: &PointRow, numbers: &BTreeSet<i64>, at: &mut OfPoint<'_>) {
         listed.join(", ")
     );
     let remedy = if looks_like_bits {
-        let lowest = place.bit.unwrap_or(0);
+        let lowest = lowest.unwrap_or(0);
         let highest = bits.iter().map(|bit| bit.trailing_zeros()).max();
+        let kind = if row.modbus.is_some() {
+            "type = \"bool\" and "
+        } else {
+            ""
+        };
         format!(
-            "the codes are single bits, which may be set together: write a point of kind = \"flag\" for each, with type = \"bool\" and bit = {lowest} to {}",
+            "the codes are single bits, which may be set together: write a point of kind = \"flag\" for each, with {kind}bit = {lowest} to {}",
             u32::from(lowest) + highest.unwrap_or(0)
         )
     } else {
@@ -258,6 +255,19 @@ fn codes(row: &PointRow, numbers: &BTreeSet<i64>, at: &mut OfPoint<'_>) {
     let most = looks_like_bits || missing.len() > numbers.len();
     let weight = if most { Weight::Warning } else { Weight::Note };
     at.say(weight, "meanings", what, remedy);
+}
+
+/// The lowest and highest raw value of a field of one register.
+fn width(place: &RegisterRow) -> Option<(i64, i64)> {
+    match (place.data_type, place.bit) {
+        (DataType::U16, Some(_)) => {
+            let bits = u32::from(place.bits.unwrap_or(1).clamp(1, 16));
+            Some((0, (1_i64 << bits) - 1))
+        }
+        (DataType::U16, None) => Some((0, 0xFFFF)),
+        (DataType::I16, _) => Some((i64::from(i16::MIN), i64::from(i16::MAX))),
+        _ => None,
+    }
 }
 
 fn places(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {

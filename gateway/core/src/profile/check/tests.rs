@@ -182,6 +182,15 @@ fn codes_without_a_meaning_are_named_and_bits_are_known_as_such() {
     assert_eq!(said(&flags, missing), Some(true));
     let cure = "kind = \"flag\" for each, with type = \"bool\" and bit = 4 to 7";
     assert_eq!(said(&flags, cure), Some(true));
+    // The same word in a message, whose width nobody says.
+    let wire = flags.split("example").next().unwrap();
+    let message = flags.replace(
+        wire,
+        "kind = \"enum\"\nmqtt = { topic = \"{topic}/state\", read = { json = \"/word\" } }\n",
+    );
+    assert_eq!(said(&message, missing), Some(true));
+    let cure = "kind = \"flag\" for each, with bit = 0 to 3";
+    assert_eq!(said(&message, cure), Some(true));
     // One of three, and a code that the manual does not name.
     let modes = state(2, &[0, 1, 2]);
     assert_eq!(said(&modes, "no meaning for the codes 3: "), Some(true));

@@ -41,7 +41,7 @@ pub(super) struct Meaning {
     pub(super) times_changed: bool,
     /// Whether something in it had to be put right before it could be read.
     pub(super) repaired: bool,
-    /// Why it could not be decoded.
+    /// Why it could not be decoded; `None` when a device took something of it.
     pub(super) problem: Option<&'static str>,
     /// Whether no device is behind its topic.
     pub(super) unknown: bool,
@@ -129,10 +129,15 @@ impl Devices {
             unknown: about.targets.is_empty() && about.availability.is_empty(),
             ..Meaning::default()
         };
+        // Topics with wildcards overlap: what is nothing to one device may be all right for another.
+        let mut taken = false;
         for place in about.availability {
             if let Some(known) = self.known.get_mut(place) {
                 match known.availability(raw.payload) {
-                    Some(state) => meaning.inputs.extend(known.set(state)),
+                    Some(state) => {
+                        taken = true;
+                        meaning.inputs.extend(known.set(state));
+                    }
                     None => meaning.problem = Some("neither the online nor the offline payload"),
                 }
             }
@@ -140,12 +145,16 @@ impl Devices {
         let message = Message::new(raw.payload);
         for target in about.targets {
             if let Some(known) = self.known.get_mut(target.device) {
-                known.samples(target, &message, raw, &mut meaning);
+                match known.samples(target, &message, raw, &mut meaning) {
+                    Ok(()) => taken = true,
+                    Err(problem) => meaning.problem = Some(problem),
+                }
                 if message.repaired() {
                     known.tell_repaired(raw.topic);
                 }
             }
         }
+        meaning.problem = meaning.problem.filter(|_| !taken);
         meaning.repaired = message.repaired();
         meaning
     }
@@ -179,13 +188,14 @@ impl Known {
         }
     }
 
+    /// What a message says of the points of a topic. An error says why nothing of it is of use.
     fn samples(
         &mut self,
         target: &Target,
         message: &Message<'_>,
         raw: Raw<'_>,
         meaning: &mut Meaning,
-    ) {
+    ) -> Result<(), &'static str> {
         let mut samples = Vec::with_capacity(target.rows.len());
         for row in &target.rows {
             let decoder = self.device.decoders.get(*row);
@@ -200,12 +210,9 @@ impl Known {
         }
         let undecodable = Quality::Bad(QualityReason::Undecodable);
         if samples.is_empty() {
-            meaning.problem = Some("it speaks of none of the points of its topic");
-            return;
+            return Err("it speaks of none of the points of its topic");
         }
-        if samples.iter().all(|sample| sample.quality == undecodable) {
-            meaning.problem = Some("none of its points could be decoded");
-        }
+        let is_useless = samples.iter().all(|sample| sample.quality == undecodable);
         let (at, retained) = self.time(message, raw, meaning);
         if self.unreadable_time {
             // How old they are nobody knows: they may raise, and clear nothing.
@@ -223,6 +230,10 @@ impl Known {
             samples,
             retained,
         }));
+        match is_useless {
+            true => Err("none of its points could be decoded"),
+            false => Ok(()),
+        }
     }
 
     fn tell_repaired(&mut self, topic: &str) {

@@ -212,6 +212,36 @@ fn what_cannot_be_decoded_says_why() {
     assert!(unknown.unknown && unknown.inputs.is_empty());
 }
 
+#[test]
+fn what_one_device_takes_is_no_dead_letter_for_another() {
+    // The topics of the two overlap: one reads the pressure of the whole building's messages.
+    let all = PROFILE
+        .replace("{topic}/state", "楼/+/state")
+        .replace("/run", "/other");
+    let mut devices = devices();
+    let mut both: Vec<Device> = devices.known.drain(..).map(|known| known.device).collect();
+    let profile: Arc<Profile> = Arc::new(toml::from_str(&all).unwrap());
+    both.push(Device {
+        asset: AssetId(3),
+        code: "P3".to_owned(),
+        decoders: profile.decoders(),
+        profile,
+        first_point: PointId(30),
+        unit: 0,
+        life_safety: false,
+        topic: "楼/P3".to_owned(),
+    });
+    for order in [[0, 2], [2, 0]] {
+        let some = order.iter().map(|place| both[*place].clone()).collect();
+        let mut devices = Devices::new(some);
+        let meaning = devices.decode(raw("楼/P1/state", r#"{"run": true}"#));
+        assert_eq!(meaning.problem, None, "{order:?}");
+        assert_eq!(batch(&meaning).asset, AssetId(1));
+        let nothing = devices.decode(raw("楼/P1/state", r#"{"x": 1}"#));
+        assert!(nothing.problem.is_some(), "nobody took it");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_survived(payload: Vec<u8>, retained: bool) {
