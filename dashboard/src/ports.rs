@@ -606,11 +606,12 @@ pub struct DeviceFault {
     pub endpoint: String,
     /// The unit that was asked; `None` where there are no units.
     pub unit: Option<u8>,
-    /// What was asked for, for example `holding 100, 4`; empty when nothing could be asked.
+    /// What was asked for, for example `holding 100, 4`, or a topic; empty when nothing could be asked.
     pub asked: String,
-    /// The first bytes that came, in hex; empty when nothing came.
+    /// The first bytes that came, in hex, or the beginning of a message; empty when nothing came.
     pub answer: String,
-    /// What the system said, in its own words; empty when it said nothing.
+    /// What the system said, in its own words, or the point that a message is wrong about; empty when
+    /// there is neither.
     pub detail: String,
     /// When.
     pub at: Timestamp,
@@ -618,7 +619,7 @@ pub struct DeviceFault {
 
 impl DeviceFault {
     /// Every kind, for translations.
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 26] = [
         "connection_refused",
         "no_connection",
         "closed",
@@ -633,6 +634,18 @@ impl DeviceFault {
         "wrong_transaction",
         "wrong_function",
         "garbage",
+        "broker_not_reached",
+        "broker_refused",
+        "no_mqtt",
+        "broker_tls",
+        "broker_lost",
+        "other_client",
+        "filter_refused",
+        "nothing_came",
+        "too_large",
+        "nothing_of_it",
+        "undecodable",
+        "time_unreadable",
     ];
 }
 

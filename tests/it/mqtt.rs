@@ -4,6 +4,7 @@
 mod clocks;
 mod driver;
 mod encrypted;
+mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
 

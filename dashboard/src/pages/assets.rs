@@ -175,11 +175,16 @@ impl FaultItem {
         }
         let nothing = || words.t("fault_fact.nothing");
         let filled = |text: String| Some(text).filter(|text| !text.is_empty());
+        // A unit is asked; of a topic one waits for what comes.
+        let (asked, nothing) = match fault.unit {
+            Some(_) => ("asked", Some(nothing())),
+            None => ("topic", None),
+        };
         let facts = [
             ("endpoint", Some(fault.endpoint)),
             ("unit", fault.unit.map(|unit| unit.to_string())),
-            ("asked", filled(fault.asked.clone())),
-            ("answer", Some(filled(fault.answer).unwrap_or_else(nothing))),
+            (asked, filled(fault.asked)),
+            ("answer", filled(fault.answer).or(nothing)),
             ("detail", filled(fault.detail)),
         ];
         let facts = facts.into_iter().filter_map(|(name, value)| {

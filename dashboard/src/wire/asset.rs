@@ -63,7 +63,9 @@ impl Asset {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Fault {
     /// `connection_refused`, `no_connection`, `closed`, `timeout`, `incomplete`, `other_framing`, `exception`,
-    /// `unreachable`, `short_answer`, `long_answer`, `wrong_unit`, `wrong_transaction`, `wrong_function` or `garbage`.
+    /// `unreachable`, `short_answer`, `long_answer`, `wrong_unit`, `wrong_transaction`, `wrong_function` or `garbage`;
+    /// behind a broker `broker_not_reached`, `broker_refused`, `no_mqtt`, `broker_tls`, `broker_lost`, `other_client`,
+    /// `filter_refused`, `nothing_came`, `too_large`, `nothing_of_it`, `undecodable` or `time_unreadable`.
     #[schema(example = "timeout")]
     pub(crate) reason: &'static str,
     /// The number of the exception by which the device or its gateway refused.
@@ -73,13 +75,13 @@ pub(crate) struct Fault {
     pub(crate) endpoint: String,
     /// The unit that was asked.
     pub(crate) unit: Option<u8>,
-    /// What was asked for: table, address, count.
+    /// What was asked for: table, address, count; or the topic.
     #[schema(example = "holding 100, 4")]
     pub(crate) asked: String,
-    /// The first bytes that came, in hex.
+    /// The first bytes that came, in hex; or the beginning of the message.
     #[schema(example = "04 03 08")]
     pub(crate) answer: String,
-    /// What the system said, in its own words.
+    /// What the system said, in its own words; or the point that the message is wrong about.
     pub(crate) detail: String,
     /// When.
     #[schema(format = DateTime)]

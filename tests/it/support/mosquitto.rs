@@ -38,6 +38,19 @@ impl Mosquitto {
         Self::start_with(&format!("certfile {certificate}\nkeyfile {key}\n")).await
     }
 
+    /// Starts one that knows one user; whoever gives none is let in.
+    pub(crate) async fn start_knowing(user: &str, password: &str) -> Option<Self> {
+        require(Peer::Mosquitto)?;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let made = Command::new("mosquitto_passwd")
+            .args(["-b", "-c"])
+            .arg(file.path())
+            .args([user, password])
+            .status();
+        assert!(made.unwrap().success(), "mosquitto_passwd failed");
+        Self::start_with(&format!("password_file {}\n", file.path().display())).await
+    }
+
     async fn start_with(more: &str) -> Option<Self> {
         let program = require(Peer::Mosquitto)?;
         let folder = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ mod decode;
 mod frames;
 mod inbox;
 mod line;
+mod reason;
 mod session;
 mod takeover;
 mod tls;
@@ -22,11 +23,13 @@ use acks::Owed;
 use chrono::Utc;
 use decode::{Devices, Meaning, Raw};
 use inbox::{Item, Outlet, Received};
+use reason::Reasons;
 use session::{Filters, Session};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+use topics::Topics;
 use zhiban_core::Timestamp;
 
 /// Debts on their way back to the talk; it always takes them, so this only evens out bursts.
@@ -39,14 +42,20 @@ const KEPT: usize = 64 * 1024;
 
 /// Listens to the devices of one broker until it is told to stop or the engine is gone.
 pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
-    let devices = Devices::new(devices);
+    let topics = devices.iter().map(|device| {
+        let filters = Topics::new(std::slice::from_ref(device)).filters();
+        (device.code.clone(), filters)
+    });
+    let endpoint = format!("{}:{}", link.host, link.port);
+    let reasons = Arc::new(Reasons::new(context.board.clone(), endpoint, topics));
+    let devices = Devices::new(devices).reporting(reasons.clone());
     let filters = Filters {
         all: devices.topics().filters(),
         availability: devices.topics().availability_filters(),
     };
     let (inbox, outlet) = inbox::queue();
     let (debts, owed) = mpsc::channel(DEBTS);
-    let session = Session::new(&context, link, filters, inbox, owed);
+    let session = Session::new(&context, link, filters, inbox, owed).reporting(reasons);
     let feeder = Feeder {
         check: format!("mqtt/{}/times", context.link),
         board: context.board,
@@ -122,10 +131,7 @@ impl Feeder {
 
     async fn message(&mut self, mut message: Received) -> Result<(), Stopped> {
         let meaning = match message.oversize {
-            true => Meaning {
-                problem: Some("it is too large to be looked at"),
-                ..Meaning::default()
-            },
+            true => self.devices.too_large(&message.topic, &message.payload),
             false => self.devices.decode(Raw {
                 topic: &message.topic,
                 payload: &message.payload,

@@ -2,8 +2,10 @@
 //! never becomes a value.
 
 use super::clock::{DeviceClock, Live, MOST_FUTURE};
+use super::reason::{Reasons, Why};
 use super::topics::{Target, Topics};
 use crate::drivers::Device;
+use std::sync::Arc;
 use zhiban_core::profile::Availability;
 use zhiban_core::profile::decode::{Message, MessageTime};
 use zhiban_core::{
@@ -68,6 +70,15 @@ struct Known {
 pub(super) struct Devices {
     topics: Topics,
     known: Vec<Known>,
+    reasons: Arc<Reasons>,
+}
+
+/// How much of a message was of use to a device.
+enum Use {
+    All,
+    /// All but the point of a row of its profile.
+    AllBut(usize),
+    Nothing(Why),
 }
 
 impl Devices {
@@ -88,6 +99,25 @@ impl Devices {
         Self {
             topics,
             known: known.collect(),
+            reasons: Arc::default(),
+        }
+    }
+
+    /// Says of each device why it gives no values.
+    pub(super) fn reporting(mut self, reasons: Arc<Reasons>) -> Self {
+        self.reasons = reasons;
+        self
+    }
+
+    /// A message that was too large to be looked at; `payload` is its beginning.
+    pub(super) fn too_large(&self, topic: &str, payload: &[u8]) -> Meaning {
+        for target in self.topics.about(topic).targets {
+            let device = target.device;
+            self.reasons.bad(device, Why::TooLarge, topic, payload, "");
+        }
+        Meaning {
+            problem: Some("it is too large to be looked at"),
+            ..Meaning::default()
         }
     }
 
@@ -145,9 +175,16 @@ impl Devices {
         let message = Message::new(raw.payload);
         for target in about.targets {
             if let Some(known) = self.known.get_mut(target.device) {
-                match known.samples(target, &message, raw, &mut meaning) {
-                    Ok(()) => taken = true,
-                    Err(problem) => meaning.problem = Some(problem),
+                let used = known.samples(target, &message, raw, &mut meaning);
+                known.report(&self.reasons, target.device, &used, raw);
+                match used {
+                    Use::All | Use::AllBut(_) => taken = true,
+                    Use::Nothing(Why::NothingOfIt) => {
+                        meaning.problem = Some("it speaks of none of the points of its topic");
+                    }
+                    Use::Nothing(_) => {
+                        meaning.problem = Some("none of its points could be decoded");
+                    }
                 }
                 if message.repaired() {
                     known.tell_repaired(raw.topic);
@@ -188,14 +225,28 @@ impl Known {
         }
     }
 
-    /// What a message says of the points of a topic. An error says why nothing of it is of use.
+    /// Says on the board what was wrong with a message, or that nothing was.
+    fn report(&self, reasons: &Reasons, device: usize, used: &Use, raw: Raw<'_>) {
+        let (why, field) = match used {
+            Use::Nothing(why) => (*why, ""),
+            Use::AllBut(row) => {
+                let row = self.device.profile.points.get(*row);
+                (Why::Undecodable, row.map_or("", |row| row.point.as_str()))
+            }
+            Use::All if self.unreadable_time => (Why::TimeUnreadable, ""),
+            Use::All => return reasons.good(device),
+        };
+        reasons.bad(device, why, raw.topic, raw.payload, field);
+    }
+
+    /// What a message says of the points of a topic.
     fn samples(
         &mut self,
         target: &Target,
         message: &Message<'_>,
         raw: Raw<'_>,
         meaning: &mut Meaning,
-    ) -> Result<(), &'static str> {
+    ) -> Use {
         let mut samples = Vec::with_capacity(target.rows.len());
         for row in &target.rows {
             let decoder = self.device.decoders.get(*row);
@@ -210,9 +261,20 @@ impl Known {
         }
         let undecodable = Quality::Bad(QualityReason::Undecodable);
         if samples.is_empty() {
-            return Err("it speaks of none of the points of its topic");
+            return Use::Nothing(Why::NothingOfIt);
         }
-        let is_useless = samples.iter().all(|sample| sample.quality == undecodable);
+        let is_wrong = |sample: &&Sample| sample.quality == undecodable;
+        let wrong = samples.iter().find(is_wrong).map(|sample| {
+            let row = sample.point.0.saturating_sub(self.first_point.0);
+            usize::try_from(row).unwrap_or(usize::MAX)
+        });
+        let used = match wrong {
+            None => Use::All,
+            Some(_) if samples.iter().all(|sample| is_wrong(&sample)) => {
+                Use::Nothing(Why::Undecodable)
+            }
+            Some(row) => Use::AllBut(row),
+        };
         let (at, retained) = self.time(message, raw, meaning);
         if self.unreadable_time {
             // How old they are nobody knows: they may raise, and clear nothing.
@@ -230,10 +292,7 @@ impl Known {
             samples,
             retained,
         }));
-        match is_useless {
-            true => Err("none of its points could be decoded"),
-            false => Ok(()),
-        }
+        used
     }
 
     fn tell_repaired(&mut self, topic: &str) {

@@ -5,6 +5,7 @@ use super::acks::{Acks, NotDurable, Owed};
 use super::frames::Frame;
 use super::inbox::{Inbox, Received};
 use super::line::{Broken, Line};
+use super::reason::{Reasons, Why};
 use super::takeover::Takeover;
 use crate::drivers::backoff::Backoff;
 use crate::drivers::{DriverContext, MqttLink};
@@ -47,6 +48,20 @@ impl End {
             },
             Self::NotDurable => "not_durable",
         }
+    }
+
+    /// What it means for the devices; `None` when it is no matter of theirs.
+    fn why(&self) -> Option<Why> {
+        Some(match self {
+            Self::NotDurable => return None,
+            Self::Broken(broken) => match broken {
+                Broken::Io(_) if !broken.by_peer() => Why::NotReached,
+                Broken::Io(_) | Broken::Closed | Broken::Silent | Broken::Stuck => Why::Lost,
+                Broken::Refused(_) => Why::Refused,
+                Broken::Protocol(_) => Why::NoMqtt,
+                Broken::Tls(_) => Why::Tls,
+            },
+        })
     }
 
     fn by_broker(&self) -> bool {
@@ -95,6 +110,11 @@ pub(super) struct Session {
     lost_at: Option<Instant>,
     /// Why the last attempt ended, so that the log says it once.
     trouble: Option<String>,
+    /// The filters of each request, in the order in which the broker confirms them.
+    requested: Vec<Vec<String>>,
+    /// Those that it refused.
+    refused: BTreeSet<String>,
+    reasons: Arc<Reasons>,
 }
 
 impl Session {
@@ -125,7 +145,16 @@ impl Session {
             told_contested: false,
             lost_at: Some(Instant::now() + GRACE),
             trouble: None,
+            requested: Vec::new(),
+            refused: BTreeSet::new(),
+            reasons: Arc::default(),
         }
+    }
+
+    /// Says of each device why it gives no values.
+    pub(super) fn reporting(mut self, reasons: Arc<Reasons>) -> Self {
+        self.reasons = reasons;
+        self
     }
 
     /// Talks for ever.
@@ -200,6 +229,8 @@ impl Session {
         self.takeover.accepted(Instant::now());
         self.epoch = self.acks.begin();
         self.lost_at = None;
+        self.refused.clear();
+        self.reasons.connected();
         for request in self.subscriptions() {
             line.subscribe(request)?;
         }
@@ -230,7 +261,7 @@ impl Session {
                 Frame::Packet(Packet::Publish(publish)) => self.received(publish, None),
                 Frame::Oversize(publish, size) => self.received(publish, Some(size)),
                 Frame::Packet(Packet::SubAck(confirmed)) => {
-                    self.confirmed(&confirmed.return_codes);
+                    self.confirmed(confirmed.pkid, &confirmed.return_codes);
                     true
                 }
                 // The answer to a ping; nothing else is expected of a broker.
@@ -255,6 +286,7 @@ impl Session {
             .partition(|filter| mqttbytes::valid_filter(filter));
         for filter in wrong {
             tracing::error!(link = %self.name, filter, "a topic filter is not valid");
+            self.reasons.filter_refused(filter);
         }
         let filters = |some: &[&String]| {
             let filters = some.iter().map(|filter| (*filter).clone());
@@ -269,15 +301,30 @@ impl Session {
                 filters: filters(some),
             })
             .collect();
+        self.requested = valid
+            .chunks(FILTERS)
+            .map(|some| some.iter().map(|filter| (*filter).clone()).collect())
+            .collect();
         self.unconfirmed = requests.len();
         requests
     }
 
-    fn confirmed(&mut self, codes: &[SubscribeReasonCode]) {
+    /// The broker's answer to a request: a code for each of its filters, in their order.
+    fn confirmed(&mut self, number: u16, codes: &[SubscribeReasonCode]) {
+        let asked = usize::from(number).checked_sub(1);
+        let asked = asked.and_then(|place| self.requested.get(place));
+        let pairs = asked.into_iter().flatten().zip(codes);
+        let refused = pairs.filter(|(_, code)| **code == SubscribeReasonCode::Failure);
+        let refused: Vec<String> = refused.map(|(filter, _)| filter.clone()).collect();
+        for filter in &refused {
+            tracing::error!(link = %self.name, filter, "the broker refuses the subscription to a topic");
+            self.reasons.filter_refused(filter);
+        }
         if codes.contains(&SubscribeReasonCode::Failure) {
             // Not confirmed: it is asked for again at the next connection.
-            tracing::error!(link = %self.name, "the broker refused a topic filter");
             self.unconfirmed = usize::MAX;
+            self.refused.extend(refused);
+            self.show();
         }
         if self.unconfirmed != usize::MAX {
             self.unconfirmed = self.unconfirmed.saturating_sub(1);
@@ -337,6 +384,12 @@ impl Session {
             tracing::error!(link = %self.name, "{}", self.contest());
         }
         let trouble = end.to_string();
+        let why = end
+            .why()
+            .map(|why| if contested { Why::OtherClient } else { why });
+        if let Some(why) = why {
+            self.reasons.lost(why, &trouble);
+        }
         if self.trouble.as_ref() != Some(&trouble) {
             tracing::warn!(link = %self.name, "no connection: {trouble}");
             self.trouble = Some(trouble);
@@ -377,9 +430,18 @@ impl Session {
         let up = self.lost_at.is_none() && self.trouble.is_none();
         let contest = self.takeover.suspected().then(|| self.contest());
         let trouble = self.trouble.as_deref().unwrap_or("no answer yet");
-        let detail = contest.as_deref().unwrap_or(if up { "" } else { trouble });
-        let ok = up && contest.is_none();
-        self.board.set(&self.check, ok, false, detail);
+        let refused = self.refused.first().map(|filter| {
+            format!(
+                "the broker refuses {} of the topics, \"{filter}\" among them: let the gateway's user read them",
+                self.refused.len()
+            )
+        });
+        let detail = match up {
+            true => contest.or(refused).unwrap_or_default(),
+            false => contest.unwrap_or_else(|| trouble.to_owned()),
+        };
+        self.board
+            .set(&self.check, up && detail.is_empty(), false, detail);
     }
 
     fn tell_lost(&mut self) {
@@ -484,6 +546,28 @@ mod tests {
         }
         session.take(&mut line).unwrap();
         assert!(session.held.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_the_broker_refuses_is_named() {
+        let (inbox, _outlet) = inbox::queue();
+        let mut session = session(inbox);
+        session.filters.all = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        let topics = ["a", "b"].map(|topic| (topic.to_owned(), BTreeSet::from([topic.to_owned()])));
+        let reasons = Reasons::new(session.board.clone(), String::new(), topics.into_iter());
+        session = session.reporting(Arc::new(reasons));
+        let (mut line, _peer) = line(&session).await;
+        session.welcome(&welcome(false), &mut line).unwrap();
+        let granted = SubscribeReasonCode::Success(QoS::AtLeastOnce);
+        session.confirmed(1, &[granted, SubscribeReasonCode::Failure]);
+        assert!(!session.subscribed);
+        let said = session.board.checks().remove(0);
+        assert!(!said.ok && said.detail.contains("\"b\""), "{said:?}");
+        let kind = |code: &str| session.board.device_fault(code).map(|fault| fault.kind);
+        assert_eq!(
+            (kind("a"), kind("b")),
+            (Some("nothing_came"), Some("filter_refused"))
+        );
     }
 
     #[tokio::test]

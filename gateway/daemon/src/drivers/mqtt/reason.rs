@@ -1,0 +1,240 @@
+//! Why a device behind a broker gives no values, for its page: the broker is not reached, it refuses a
+//! topic, nothing comes, or what comes is of no use. It must never say that all is well while the
+//! connection is gone or a topic of the device is refused.
+
+use crate::health::Board;
+use chrono::Utc;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use zhiban_core::Timestamp;
+use zhiban_dashboard::ports::DeviceFault;
+
+/// So many characters of a payload are shown.
+const SHOWN: usize = 120;
+
+/// What is wrong; the texts of the pages go by its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    NotReached,
+    Refused,
+    NoMqtt,
+    Tls,
+    Lost,
+    OtherClient,
+    FilterRefused,
+    NothingCame,
+    TooLarge,
+    NothingOfIt,
+    Undecodable,
+    TimeUnreadable,
+}
+
+impl Why {
+    fn code(self) -> &'static str {
+        match self {
+            Self::NotReached => "broker_not_reached",
+            Self::Refused => "broker_refused",
+            Self::NoMqtt => "no_mqtt",
+            Self::Tls => "broker_tls",
+            Self::Lost => "broker_lost",
+            Self::OtherClient => "other_client",
+            Self::FilterRefused => "filter_refused",
+            Self::NothingCame => "nothing_came",
+            Self::TooLarge => "too_large",
+            Self::NothingOfIt => "nothing_of_it",
+            Self::Undecodable => "undecodable",
+            Self::TimeUnreadable => "time_unreadable",
+        }
+    }
+}
+
+/// What is known of one device.
+#[derive(Debug, Default)]
+struct One {
+    code: String,
+    filters: BTreeSet<String>,
+    /// Something of use came since the program began.
+    heard: AtomicBool,
+    /// The broker refuses one of its topics.
+    refused: AtomicBool,
+    /// The board says that something is wrong.
+    told: AtomicBool,
+}
+
+/// The devices of a link, by their places in its list.
+#[derive(Debug, Default)]
+pub(super) struct Reasons {
+    board: Arc<Board>,
+    endpoint: String,
+    devices: Vec<One>,
+    down: AtomicBool,
+}
+
+impl Reasons {
+    /// Devices by code, each with its topics.
+    pub(super) fn new(
+        board: Arc<Board>,
+        endpoint: String,
+        devices: impl Iterator<Item = (String, BTreeSet<String>)>,
+    ) -> Self {
+        let devices = devices.map(|(code, filters)| One {
+            code,
+            filters,
+            ..One::default()
+        });
+        Self {
+            board,
+            endpoint,
+            devices: devices.collect(),
+            down: AtomicBool::new(true),
+        }
+    }
+
+    /// There is no connection; `detail` is why, in the words of the system or the broker.
+    pub(super) fn lost(&self, why: Why, detail: &str) {
+        self.down.store(true, Ordering::Relaxed);
+        for one in &self.devices {
+            self.tell(one, why, String::new(), String::new(), detail);
+        }
+    }
+
+    /// There is a connection. What was heard before is expected to come again; of the rest it is said that
+    /// nothing came yet.
+    pub(super) fn connected(&self) {
+        self.down.store(false, Ordering::Relaxed);
+        for one in &self.devices {
+            one.refused.store(false, Ordering::Relaxed);
+            if one.heard.load(Ordering::Relaxed) {
+                self.clear(one);
+            } else {
+                let topics: Vec<&str> = one.filters.iter().map(String::as_str).collect();
+                self.tell(one, Why::NothingCame, topics.join(", "), String::new(), "");
+            }
+        }
+    }
+
+    /// The broker refuses a topic.
+    pub(super) fn filter_refused(&self, filter: &str) {
+        for one in &self.devices {
+            if one.filters.contains(filter) {
+                one.refused.store(true, Ordering::Relaxed);
+                self.tell(
+                    one,
+                    Why::FilterRefused,
+                    filter.to_owned(),
+                    String::new(),
+                    "",
+                );
+            }
+        }
+    }
+
+    /// A message of a device is of no use, or not all of it; `field` is the point, where it is one.
+    pub(super) fn bad(&self, device: usize, why: Why, topic: &str, payload: &[u8], field: &str) {
+        if let Some(one) = self.devices.get(device) {
+            self.tell(one, why, topic.to_owned(), beginning(payload), field);
+        }
+    }
+
+    /// All of a message of a device was of use.
+    pub(super) fn good(&self, device: usize) {
+        let Some(one) = self.devices.get(device) else {
+            return;
+        };
+        one.heard.store(true, Ordering::Relaxed);
+        // A message that had waited says nothing of the connection now.
+        let stands = self.down.load(Ordering::Relaxed) || one.refused.load(Ordering::Relaxed);
+        if !stands && one.told.load(Ordering::Relaxed) {
+            self.clear(one);
+        }
+    }
+
+    fn tell(&self, one: &One, why: Why, asked: String, answer: String, detail: &str) {
+        one.told.store(true, Ordering::Relaxed);
+        let fault = DeviceFault {
+            kind: why.code(),
+            exception: None,
+            endpoint: self.endpoint.clone(),
+            unit: None,
+            asked,
+            answer,
+            detail: detail.to_owned(),
+            at: Timestamp::from(Utc::now()),
+        };
+        self.board.set_device_fault(&one.code, Some(fault));
+    }
+
+    fn clear(&self, one: &One) {
+        one.told.store(false, Ordering::Relaxed);
+        self.board.set_device_fault(&one.code, None);
+    }
+}
+
+/// The beginning of a payload as text that can be shown.
+fn beginning(payload: &[u8]) -> String {
+    let some = payload.get(..4 * SHOWN).unwrap_or(payload);
+    let text = String::from_utf8_lossy(some);
+    let printed = |c: char| if c.is_control() { '·' } else { c };
+    let mut shown: String = text.chars().take(SHOWN).map(printed).collect();
+    if some.len() < payload.len() || text.chars().count() > SHOWN {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zhiban_dashboard::ports::Health;
+
+    #[test]
+    fn every_reason_has_a_text() {
+        for why in [
+            Why::NotReached,
+            Why::Refused,
+            Why::NoMqtt,
+            Why::Tls,
+            Why::Lost,
+            Why::OtherClient,
+            Why::FilterRefused,
+            Why::NothingCame,
+            Why::TooLarge,
+            Why::NothingOfIt,
+            Why::Undecodable,
+            Why::TimeUnreadable,
+        ] {
+            assert!(DeviceFault::KINDS.contains(&why.code()), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn all_is_well_only_with_a_connection_and_all_topics() {
+        let board = Arc::new(Board::default());
+        let filters = |topic: &str| BTreeSet::from([topic.to_owned(), format!("{topic}/more")]);
+        let devices = [("A", filters("a")), ("B", filters("b"))];
+        let devices = devices.map(|(code, filters)| (code.to_owned(), filters));
+        let reasons = Reasons::new(board.clone(), "broker:1883".to_owned(), devices.into_iter());
+        let kind = |code: &str| board.device_fault(code).map(|fault| fault.kind);
+        reasons.lost(Why::Refused, "BadUserNamePassword");
+        assert_eq!(kind("A"), Some("broker_refused"));
+        reasons.good(0);
+        assert_eq!(kind("A"), Some("broker_refused"), "it had waited");
+        reasons.connected();
+        assert_eq!((kind("A"), kind("B")), (None, Some("nothing_came")));
+        reasons.filter_refused("a/more");
+        reasons.good(0);
+        reasons.good(1);
+        assert_eq!((kind("A"), kind("B")), (Some("filter_refused"), None));
+        reasons.bad(1, Why::Undecodable, "b", b"{\"p\":\x00", "p");
+        let fault = board.device_fault("B").unwrap();
+        assert_eq!(
+            (fault.asked.as_str(), fault.answer.as_str()),
+            ("b", "{\"p\":·")
+        );
+        reasons.good(1);
+        assert_eq!(kind("B"), None);
+        let long = beginning(&[b'x'; 9000]);
+        assert_eq!(long.chars().count(), SHOWN + 1);
+    }
+}
