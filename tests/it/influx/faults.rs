@@ -291,17 +291,15 @@ async fn a_server_that_is_back_is_found_soon_and_gets_what_is_new_at_once() {
     proxy.cut();
     let mut stored = 10;
     for _ in 0..6 {
-        let (begun, tries) = (tokio::time::Instant::now(), proxy.accepted());
+        let tries = proxy.accepted();
         for _ in 0..20 {
             running.store(reads(from, stored..stored + 100)).await;
             stored += 100;
         }
         wait_until(PATIENCE, "another try", async || proxy.accepted() > tries).await;
-        let waited = begun.elapsed().as_secs();
-        assert!(waited < 8, "nothing was tried for {waited} s");
     }
     proxy.set(Fault::None);
-    let back = tokio::time::Instant::now();
+    let tries = proxy.accepted();
     let newest = read(now(), 0);
     running.store(newest.clone()).await;
     wait_until(PATIENCE, "the newest to be there", async || {
@@ -309,8 +307,10 @@ async fn a_server_that_is_back_is_found_soon_and_gets_what_is_new_at_once() {
         server.query(&flux).await.len() == 4
     })
     .await;
-    let waited = back.elapsed().as_secs();
-    assert!(waited < 12, "the newest took {waited} s");
+    // How far apart tries are is held where the waits are made; here, that one of the first brings
+    // the newest: it asks on one connection and writes on another.
+    let tried = proxy.accepted() - tries;
+    assert!(tried <= 6, "the newest came after {tried} connections");
     running.wait_until_sent().await;
     let mut all = reads(from, 0..stored);
     all.extend(newest);

@@ -194,12 +194,9 @@ async fn a_gateway_behind_which_nobody_is_reached_is_connected_anew() {
     });
     let half = half.await;
     let mut other = Driver::start(half.port(), Framing::Tcp, units());
-    let start = Instant::now();
+    let deadline = Instant::now() + PATIENCE;
     while lost.accepted() < 2 {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "still the same connection"
-        );
+        assert!(Instant::now() < deadline, "still the same connection");
         other.batch().await;
     }
     assert_eq!(half.accepted(), 1);

@@ -4,6 +4,9 @@
 //! a panic inside it is an error here; its query functions are never used. A row that was sent twice
 //! is the same point twice, so whatever is in doubt is sent again.
 
+mod pace;
+
+use self::pace::{PROBE, Pace};
 use super::codec::Row;
 use super::dictionary::Dictionary;
 use super::health::HistoryHealth;
@@ -35,18 +38,8 @@ use tokio_util::sync::CancellationToken;
 /// Bytes of the journal in one batch; about four times as many in line protocol.
 const BATCH: usize = 256 << 10;
 
-/// Between the beginnings of two tries after a failure: a server that is back is found within this,
-/// also when it does not answer at all meanwhile.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
-
 /// So many rows behind the newest are a backlog.
 const BEHIND: i64 = 16;
-
-/// Between the end of a try and the next one.
-const LEAST: Duration = Duration::from_millis(100);
-
-/// How long a server that failed may take to say that it is there.
-const PROBE: Duration = Duration::from_secs(3);
 
 /// How long a field of another type is left out before it is tried again.
 const LEFT_OUT: Duration = Duration::from_secs(3600);
@@ -302,14 +295,15 @@ impl Sink {
 
     async fn feed(&mut self) {
         let mut ready = false;
-        let mut wait = BACK_OFF.0;
+        let mut pace = Pace::default();
         let mut held = false;
         self.report(None).await;
         loop {
             let begun = Instant::now();
             let fault = match self.attempt(&mut ready).await {
                 Ok(progress) => {
-                    (wait, held) = (BACK_OFF.0, false);
+                    pace.succeeded();
+                    held = false;
                     self.report(None).await;
                     if progress == Progress::Done {
                         self.wait_for_more().await;
@@ -324,9 +318,7 @@ impl Sink {
             let at_once = matches!(fault, Fault::Configuration(_)) && !held;
             held = matches!(fault, Fault::Configuration(_));
             if !at_once && !self.renew_token() {
-                let left = BACK_OFF.1.saturating_sub(begun.elapsed());
-                tokio::time::sleep(jitter(wait).min(left).max(LEAST)).await;
-                wait = (wait * 2).min(BACK_OFF.1);
+                tokio::time::sleep(pace.failed(begun.elapsed())).await;
             }
         }
     }
@@ -698,12 +690,6 @@ fn compressed(bytes: &[u8]) -> Vec<u8> {
     written.unwrap_or_default()
 }
 
-/// Between half of a span and all of it, so that many gateways do not try at once.
-fn jitter(span: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX);
-    span.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
-}
-
 /// The first whole number after a word.
 fn number_after(text: &str, word: &str) -> Option<usize> {
     let (_, rest) = text.split_once(word)?;
@@ -781,13 +767,5 @@ mod tests {
         assert_eq!(number_after(retention, "dropped"), Some(2));
         assert_eq!(number_after("partial write", "dropped"), None);
         assert_eq!(number_after("dropped", "dropped"), None);
-    }
-
-    #[test]
-    fn waits_are_spread_and_bounded() {
-        for _ in 0..100 {
-            let wait = jitter(Duration::from_secs(10));
-            assert!((5.0..=10.0).contains(&wait.as_secs_f64()));
-        }
     }
 }
