@@ -120,6 +120,7 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
         },
         Refusal::LifeSafety
         | Refusal::NotShelved(_)
+        | Refusal::AlreadyShelved { .. }
         | Refusal::ShelveTooLong
         | Refusal::Missing { .. }
         | Refusal::NoEntry(_)

@@ -19,6 +19,7 @@ pub(super) fn refusal_status(refusal: &Refusal) -> StatusCode {
         Refusal::AlreadyAcknowledged { .. }
         | Refusal::LifeSafety
         | Refusal::NotShelved(_)
+        | Refusal::AlreadyShelved { .. }
         | Refusal::NotAllowed { .. }
         | Refusal::RecordFull
         | Refusal::FaultStands => StatusCode::CONFLICT,
@@ -60,6 +61,7 @@ fn refusal_code(refusal: &Refusal) -> &'static str {
         Refusal::AlreadyAcknowledged { .. } => "alarm.already_acked",
         Refusal::LifeSafety => "alarm.life_safety",
         Refusal::NotShelved(_) => "alarm.not_shelved",
+        Refusal::AlreadyShelved { .. } => "alarm.already_shelved",
         Refusal::Missing { .. } | Refusal::ShelveTooLong => "form.invalid",
         Refusal::NotAllowed { .. } => "wo.transition_not_allowed",
         Refusal::FaultStands => "wo.fault_stands",
@@ -119,6 +121,7 @@ fn refusal_title(refusal: &Refusal) -> Text {
             "A life-safety alarm cannot be shelved",
         ),
         Refusal::NotShelved(_) => ("报警没有被搁置", "The alarm is not shelved"),
+        Refusal::AlreadyShelved { .. } => ("报警已被搁置", "The alarm is already shelved"),
         Refusal::Missing { .. } | Refusal::ShelveTooLong => {
             ("填写的内容有误", "Some fields are wrong")
         }
@@ -303,6 +306,10 @@ pub(crate) fn refusal_detail(refusal: &Refusal) -> Text {
             "火灾、困人、水淹等报警必须处理，不能搁置。".to_owned(),
             "Fire, entrapment and flooding must be dealt with; they cannot be put aside."
                 .to_owned(),
+        ),
+        Refusal::AlreadyShelved { by, .. } => (
+            format!("{by} 已经搁置。要改时间，先恢复再搁置。"),
+            format!("{by} has shelved it. To change the time, unshelve it first."),
         ),
         Refusal::NotShelved(id) => (
             format!("报警 {id} 没有被搁置。"),

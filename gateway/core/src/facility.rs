@@ -196,6 +196,16 @@ pub enum Refusal {
     /// Life safety is never put aside.
     #[error("a life-safety alarm cannot be shelved")]
     LifeSafety,
+    /// Somebody else did so; another time of theirs is not overwritten.
+    #[error("alarm {id} is already shelved by {by} until {until}")]
+    AlreadyShelved {
+        /// The alarm.
+        id: AlarmId,
+        /// Who did it.
+        by: String,
+        /// Until when.
+        until: Timestamp,
+    },
     /// Not shelved.
     #[error("alarm {0} is not shelved")]
     NotShelved(AlarmId),

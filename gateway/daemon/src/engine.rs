@@ -394,7 +394,14 @@ impl Engine {
         }
         match self.write_waiting().await {
             Ok(refused) => {
-                tracing::info!("records can be written again; nothing was lost");
+                match self.waiting.let_go() {
+                    0 => tracing::info!("records can be written again; nothing was lost"),
+                    let_go => tracing::error!(
+                        let_go,
+                        "records can be written again; values, raw messages or steps of records \
+                         between two states found no room in memory meanwhile and are lost"
+                    ),
+                }
                 if refused > 0 {
                     tracing::error!(refused, "records were refused and are set aside");
                     // Whoever asked for one of them must not believe that it was done.

@@ -147,6 +147,10 @@ impl Facility {
             return Err(Refusal::ShelveTooLong);
         }
         let alarm = self.open_alarm(id)?;
+        if let Some(until) = alarm.shelved_until {
+            let by = alarm.shelved_by.clone().unwrap_or_default();
+            return Err(Refusal::AlreadyShelved { id, by, until });
+        }
         let from = alarm.state();
         alarm.shelved_until = Some(now + duration);
         alarm.shelved_by = Some(by.clone());

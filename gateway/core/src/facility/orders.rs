@@ -7,6 +7,7 @@ use super::{Effect, Effects, Facility};
 use crate::alarm::rule::ClosePolicy;
 use crate::alarm::{Alarm, AlarmId, Priority};
 use crate::facility::deadlines::Deadline;
+use crate::model::RuleId;
 use crate::notification::{Audience, Notification, NotifyReason};
 use crate::time::{Duration, Timestamp};
 use crate::work_order::{
@@ -225,10 +226,18 @@ impl Facility {
         if order.recovered_at.take().is_some() {
             order.place = None;
         }
-        // The worst fault gives the order its name; of two as urgent, the one that stands first in
-        // the rules of the class.
-        if (rule.priority, Some(alarm.rule)) < (order.priority, order.rule) {
-            order.priority = rule.priority;
+        order.priority = order.priority.min(rule.priority);
+        // The worst fault gives the order its name: what guards life before what does not, whatever
+        // priority people gave the order; of two as urgent, the one that stands first in the rules of
+        // the class.
+        let rank = |id: RuleId| {
+            let rule = &self.model.rule(id).rule;
+            (!rule.life_safety, rule.priority, id)
+        };
+        if order
+            .rule
+            .is_none_or(|named| rank(alarm.rule) < rank(named))
+        {
             order.title = rule.title.clone();
             order.rule = Some(alarm.rule);
         }
@@ -480,7 +489,9 @@ impl Facility {
                 .map(|order| order.priority)
                 .or(alarm.map(|alarm| alarm.priority))
                 .unwrap_or(Priority::Low),
-            life_safety: about.as_ref().is_some_and(|rule| rule.life_safety),
+            // Of an order, what any of its faults that stand is.
+            life_safety: about.as_ref().is_some_and(|rule| rule.life_safety)
+                || order.is_some_and(|order| self.endangers_life(&order.alarms)),
             asset,
             rule,
             alarm: alarm.map(|alarm| alarm.id),

@@ -81,6 +81,9 @@ pub(super) struct Waiting {
     pub(super) retry_at: Instant,
     patience: Instant,
     some: bool,
+    /// What found no room in memory meanwhile: values, raw messages, and steps between two states of a
+    /// record.
+    let_go: usize,
 }
 
 impl Default for Waiting {
@@ -91,6 +94,7 @@ impl Default for Waiting {
             retry_at: now,
             patience: now,
             some: false,
+            let_go: 0,
         }
     }
 }
@@ -107,6 +111,7 @@ impl Waiting {
                 retry_at,
                 patience,
                 some: true,
+                let_go: 0,
             };
             return;
         }
@@ -141,12 +146,18 @@ impl Waiting {
         }
     }
 
+    /// How much found no room in memory while it waited.
+    pub(super) fn let_go(&self) -> usize {
+        self.let_go
+    }
+
     /// Keeps memory bounded: senders beyond the limit are let go unacknowledged and will send again,
     /// and periodic values go before records do.
     pub(super) fn shed(&mut self, limit: usize) {
         let over = self.turn.updates.len().saturating_sub(limit);
         if over > 0 {
             self.turn.updates.drain(..over);
+            self.let_go += over;
             metrics::counter!("zhiban_points_dropped_total", "reason" => "journal")
                 .increment(over as u64);
         }
@@ -154,11 +165,12 @@ impl Waiting {
             self.turn.step.inbox.truncate(limit);
             self.turn.durable.truncate(limit);
         }
-        shed_dead_letters(&mut self.turn.step.dead_letters);
+        self.let_go += shed_dead_letters(&mut self.turn.step.dead_letters);
         if self.turn.step.records.len() > limit {
             let before = self.turn.step.records.len();
             compact(&mut self.turn.step.records);
             let gone = before - self.turn.step.records.len();
+            self.let_go += gone;
             tracing::error!(
                 records = gone,
                 "steps between two states of a record are let go"
@@ -168,8 +180,8 @@ impl Waiting {
     }
 }
 
-/// Raw messages weigh much: the oldest go when there are too many.
-fn shed_dead_letters(letters: &mut Vec<DeadLetter>) {
+/// Raw messages weigh much: the oldest go when there are too many. Says how many went.
+fn shed_dead_letters(letters: &mut Vec<DeadLetter>) -> usize {
     let mut room = DEAD_LETTER_BYTES;
     let newest = letters.iter().rev();
     let kept = newest.take_while(|letter| {
@@ -182,6 +194,7 @@ fn shed_dead_letters(letters: &mut Vec<DeadLetter>) {
         letters.drain(..over);
         metrics::counter!("zhiban_dead_letters_dropped_total").increment(over as u64);
     }
+    over
 }
 
 /// Keeps the last state of each alarm and order, and every notification. What goes are only steps

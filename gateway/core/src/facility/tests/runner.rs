@@ -193,6 +193,13 @@ fn command(facility: &Facility, verb: &str, words: &[&str]) -> Command {
             reason: field("reason").unwrap_or_default(),
             duration: Duration::parse(&field("for").unwrap()).unwrap(),
         },
+        "edit" => Command::EditWorkOrder {
+            no: words[0].parse().unwrap(),
+            by,
+            version: None,
+            priority: crate::Priority::try_from(field("priority").unwrap().parse::<u8>().unwrap())
+                .unwrap(),
+        },
         "unshelve" => Command::Unshelve { alarm: alarm(), by },
         "request" => Command::CreateWorkOrder(NewWorkOrder {
             asset: facility.model().asset_by_code(words[0]).unwrap(),
@@ -285,6 +292,15 @@ pub(super) fn restart_knowing(
     Facility::restore(facility.model().clone(), records, now)
 }
 
+/// What gives an order its name.
+fn named(facility: &Facility, order: &crate::WorkOrder) -> String {
+    let rule = order
+        .rule
+        .map(|rule| facility.model().rule(rule).rule.id.clone());
+    let rule = rule.unwrap_or_default();
+    format!("{} is named {} by {rule}", order.no, order.title.en)
+}
+
 fn show(facility: &Facility, key: &str, now: Timestamp) -> String {
     let snapshot = facility.snapshot(now);
     if let Some(order) = key
@@ -302,6 +318,9 @@ fn show(facility: &Facility, key: &str, now: Timestamp) -> String {
             return format!("{key} {}", limits(order, now));
         }
         return format!("{key} holds {}", all.join(", "));
+    }
+    if let Some(no) = key.strip_prefix("name-of-") {
+        return named(facility, &snapshot.work_orders[&no.parse().unwrap()]);
     }
     if key == "urgent" {
         let alarms = snapshot.by_urgency().into_iter();
@@ -412,6 +431,9 @@ fn tell(facility: &Facility, effect: &Effect) -> String {
                 .filter(|_| one.from == one.to)
                 .map_or(String::new(), |note| format!(": {note}"))
         ),
-        Effect::Notify(one) => format!("tell {:?} {}", one.audience, one.id),
+        Effect::Notify(one) => {
+            let life = if one.life_safety { ", life safety" } else { "" };
+            format!("tell {:?} {}{life}", one.audience, one.id)
+        }
     }
 }
