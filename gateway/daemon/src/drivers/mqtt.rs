@@ -28,6 +28,7 @@ use session::{Filters, Session};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use topics::Topics;
 use zhiban_core::Timestamp;
@@ -39,12 +40,23 @@ const DEBTS: usize = 4096;
 const HEAVY: usize = 4 * 1024;
 /// How much of a message that cannot be decoded is kept.
 const KEPT: usize = 64 * 1024;
+/// No device is taken for silent sooner.
+const SHORTEST: Duration = Duration::from_secs(3);
 
 /// Listens to the devices of one broker until it is told to stop or the engine is gone.
 pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
     let topics = devices.iter().map(|device| {
         let filters = Topics::new(std::slice::from_ref(device)).filters();
-        (device.code.clone(), filters)
+        let sent = device
+            .profile
+            .mqtt
+            .as_ref()
+            .map(|mqtt| mqtt.period.to_std());
+        // As its points do; one that says nothing of its rhythm is never late.
+        let patience = sent.map_or(Duration::MAX, |period| {
+            period.saturating_mul(3).max(SHORTEST)
+        });
+        (device.code.clone(), filters, patience)
     });
     let endpoint = format!("{}:{}", link.host, link.port);
     let reasons = Arc::new(Reasons::new(context.board.clone(), endpoint, topics));
@@ -55,7 +67,7 @@ pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
     };
     let (inbox, outlet) = inbox::queue();
     let (debts, owed) = mpsc::channel(DEBTS);
-    let session = Session::new(&context, link, filters, inbox, owed).reporting(reasons);
+    let session = Session::new(&context, link, filters, inbox, owed).reporting(reasons.clone());
     let feeder = Feeder {
         check: format!("mqtt/{}/times", context.link),
         board: context.board,
@@ -68,6 +80,7 @@ pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
     tokio::select! {
         () = context.stop.cancelled() => {}
         () = session.run() => {}
+        () = reasons.watch() => {}
         Stopped = feeder.run(outlet) => {}
     }
 }

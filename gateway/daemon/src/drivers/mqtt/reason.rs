@@ -5,13 +5,17 @@
 use crate::health::Board;
 use chrono::Utc;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 use zhiban_core::Timestamp;
 use zhiban_dashboard::ports::DeviceFault;
 
 /// So many characters of a payload are shown.
 const SHOWN: usize = 120;
+/// How often it is looked for devices that fell silent.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is wrong; the texts of the pages go by its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +58,27 @@ impl Why {
 struct One {
     code: String,
     filters: BTreeSet<String>,
+    /// Without a message for so long it counts as silent.
+    patience: Duration,
+    /// When something of use came last, or could come again.
+    last: Mutex<Option<Instant>>,
     /// Something of use came since the program began.
     heard: AtomicBool,
     /// The broker refuses one of its topics.
     refused: AtomicBool,
     /// The board says that something is wrong.
     told: AtomicBool,
+}
+
+impl One {
+    fn alive(&self, now: Instant) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| now.saturating_duration_since(last) > self.patience)
+    }
 }
 
 /// The devices of a link, by their places in its list.
@@ -72,15 +91,16 @@ pub(super) struct Reasons {
 }
 
 impl Reasons {
-    /// Devices by code, each with its topics.
+    /// Devices by code, each with its topics and how long it may be silent.
     pub(super) fn new(
         board: Arc<Board>,
         endpoint: String,
-        devices: impl Iterator<Item = (String, BTreeSet<String>)>,
+        devices: impl Iterator<Item = (String, BTreeSet<String>, Duration)>,
     ) -> Self {
-        let devices = devices.map(|(code, filters)| One {
+        let devices = devices.map(|(code, filters, patience)| One {
             code,
             filters,
+            patience,
             ..One::default()
         });
         Self {
@@ -106,12 +126,36 @@ impl Reasons {
         for one in &self.devices {
             one.refused.store(false, Ordering::Relaxed);
             if one.heard.load(Ordering::Relaxed) {
+                one.alive(Instant::now());
                 self.clear(one);
             } else {
-                let topics: Vec<&str> = one.filters.iter().map(String::as_str).collect();
-                self.tell(one, Why::NothingCame, topics.join(", "), String::new(), "");
+                self.tell_silent(one);
             }
         }
+    }
+
+    /// Says for ever of each device that fell silent that nothing comes any more.
+    pub(super) async fn watch(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            self.look(Instant::now());
+        }
+    }
+
+    fn look(&self, now: Instant) {
+        // Without a connection, or with another fault, the reason is known.
+        let silent = |one: &&One| !one.told.load(Ordering::Relaxed) && one.is_silent(now);
+        if !self.down.load(Ordering::Relaxed) {
+            self.devices
+                .iter()
+                .filter(silent)
+                .for_each(|one| self.tell_silent(one));
+        }
+    }
+
+    fn tell_silent(&self, one: &One) {
+        let topics: Vec<&str> = one.filters.iter().map(String::as_str).collect();
+        self.tell(one, Why::NothingCame, topics.join(", "), String::new(), "");
     }
 
     /// The broker refuses a topic.
@@ -143,6 +187,7 @@ impl Reasons {
             return;
         };
         one.heard.store(true, Ordering::Relaxed);
+        one.alive(Instant::now());
         // A message that had waited says nothing of the connection now.
         let stands = self.down.load(Ordering::Relaxed) || one.refused.load(Ordering::Relaxed);
         if !stands && one.told.load(Ordering::Relaxed) {
@@ -209,11 +254,41 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_was_heard_and_fell_silent_is_named_until_it_speaks() {
+        let board = Arc::new(Board::default());
+        let patience = Duration::from_secs(30);
+        let device = ("A".to_owned(), BTreeSet::from(["a".to_owned()]), patience);
+        let reasons = Reasons::new(board.clone(), String::new(), std::iter::once(device));
+        let fault = || {
+            board
+                .device_fault("A")
+                .map(|fault| (fault.kind, fault.asked))
+        };
+        reasons.connected();
+        reasons.good(0);
+        let now = Instant::now();
+        reasons.look(now + patience / 2);
+        assert_eq!(fault(), None);
+        reasons.look(now + patience * 2);
+        assert_eq!(fault(), Some(("nothing_came", "a".to_owned())));
+        reasons.good(0);
+        assert_eq!(fault(), None);
+        // What is known better is kept.
+        reasons.lost(Why::Refused, "");
+        reasons.look(now + patience * 9);
+        assert_eq!(fault().unwrap().0, "broker_refused");
+        // Back, and still silent.
+        reasons.connected();
+        reasons.look(Instant::now() + patience * 2);
+        assert_eq!(fault().unwrap().0, "nothing_came");
+    }
+
+    #[test]
     fn all_is_well_only_with_a_connection_and_all_topics() {
         let board = Arc::new(Board::default());
         let filters = |topic: &str| BTreeSet::from([topic.to_owned(), format!("{topic}/more")]);
         let devices = [("A", filters("a")), ("B", filters("b"))];
-        let devices = devices.map(|(code, filters)| (code.to_owned(), filters));
+        let devices = devices.map(|(code, filters)| (code.to_owned(), filters, Duration::MAX));
         let reasons = Reasons::new(board.clone(), "broker:1883".to_owned(), devices.into_iter());
         let kind = |code: &str| board.device_fault(code).map(|fault| fault.kind);
         reasons.lost(Why::Refused, "BadUserNamePassword");

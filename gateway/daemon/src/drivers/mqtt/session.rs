@@ -553,7 +553,10 @@ mod tests {
         let (inbox, _outlet) = inbox::queue();
         let mut session = session(inbox);
         session.filters.all = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
-        let topics = ["a", "b"].map(|topic| (topic.to_owned(), BTreeSet::from([topic.to_owned()])));
+        let topics = ["a", "b"].map(|topic| {
+            let filters = BTreeSet::from([topic.to_owned()]);
+            (topic.to_owned(), filters, Duration::MAX)
+        });
         let reasons = Reasons::new(session.board.clone(), String::new(), topics.into_iter());
         session = session.reporting(Arc::new(reasons));
         let (mut line, _peer) = line(&session).await;
