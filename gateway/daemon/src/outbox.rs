@@ -16,9 +16,9 @@ pub use text::TextsError;
 use crate::channels::{Configured, LONGEST_RETRY_AFTER, Routes};
 use crate::clock::Steps;
 use crate::health::Board;
-use crate::journal::{Journal, Store};
+use crate::journal::{Journal, JournalError, Store};
 use lane::Lane;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use text::Texts;
 use tokio::sync::Notify;
@@ -137,6 +137,7 @@ impl Outbox {
                 pace: parts.pace,
                 steps: parts.steps.clone(),
                 wake: Arc::new(Notify::new()),
+                broken: Mutex::default(),
             };
             lanes.push((Arc::new(lane), waiting));
         }
@@ -160,22 +161,23 @@ impl Outbox {
         let mut tasks = JoinSet::new();
         let mut bells = Vec::new();
         let mut served = Vec::new();
-        for (lane, waiting) in self.lanes {
+        let lanes = self.lanes;
+        for (lane, waiting) in &lanes {
             bells.push(lane.wake.clone());
             served.push(lane.channel.name.clone());
-            let (direct, direct_stop) = (lane.clone(), stop.clone());
+            let (direct, waiting, direct_stop) = (lane.clone(), waiting.clone(), stop.clone());
             tasks.spawn(async move { direct.run_unrecorded(&waiting, direct_stop).await });
-            let stop = stop.clone();
+            let (lane, stop) = (lane.clone(), stop.clone());
             tasks.spawn(async move { lane.run(stop).await });
         }
         let mut look = tokio::time::interval(LOOK);
         let mut orphans = tokio::time::interval(ORPHANS_EVERY);
-        let mut shown = String::new();
+        let mut shown = [String::new(), String::new()];
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = wake.notified() => bells.iter().for_each(|bell| bell.notify_one()),
-                _ = look.tick() => show_standing(&self.store, &self.board, &mut shown).await,
+                _ = look.tick() => show_standing(&self.store, &self.board, &lanes, &mut shown).await,
                 _ = orphans.tick() => {
                     give_up_orphans(&self.store, &served, self.give_up, &self.steps).await;
                 }
@@ -185,25 +187,41 @@ impl Outbox {
     }
 }
 
-/// Writes the health line when it says something new.
-async fn show_standing(store: &Store, board: &Board, shown: &mut String) {
+/// Writes the two health lines when they say something new: whether the queue can be read and written,
+/// without which nobody is told, and whether the receivers take what they are sent.
+async fn show_standing(
+    store: &Store,
+    board: &Board,
+    lanes: &[(Arc<Lane>, Arc<Waiting>)],
+    shown: &mut [String; 2],
+) {
     let day = zhiban_core::Duration::from_secs(24 * 3600);
-    let (ok, detail) = match queue::standing(store, crate::journal::now() - day).await {
-        Ok(standing) => {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge; counts are small")]
-            metrics::gauge!("zhiban_outbox_pending").set(standing.pending as f64);
-            let detail = format!(
-                "{} waiting, {} of them failing, {} given up today, {} of those guard life",
-                standing.pending, standing.failing, standing.dead, standing.dead_life_safety
-            );
-            (standing.failing + standing.dead == 0, detail)
-        }
-        Err(error) => (false, error.to_string()),
-    };
-    if *shown != detail {
-        // Who is not told of an alarm is what the gateway is there for.
-        board.set("outbox", ok, true, detail.clone());
-        *shown = detail;
+    let standing = queue::standing(store, crate::journal::now() - day).await;
+    let broken = lanes.iter().find_map(|(lane, _)| lane.broken());
+    let broken = broken.or_else(|| standing.as_ref().err().map(JournalError::chain));
+    let waiting = lanes.iter().map(|(_, waiting)| waiting.count()).sum();
+    if let Ok(standing) = standing {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; counts are small")]
+        metrics::gauge!("zhiban_outbox_pending").set(standing.pending as f64);
+        let (ok, detail) = (standing.is_well(waiting), standing.in_words(waiting));
+        say(board, &mut shown[1], "deliveries", ok, false, detail);
+    }
+    let detail = broken.clone().unwrap_or_default();
+    say(
+        board,
+        &mut shown[0],
+        "outbox",
+        broken.is_none(),
+        true,
+        detail,
+    );
+}
+
+fn say(board: &Board, shown: &mut String, name: &str, ok: bool, critical: bool, detail: String) {
+    let said = format!("{ok} {detail}");
+    if *shown != said {
+        board.set(name, ok, critical, detail);
+        *shown = said;
     }
 }
 

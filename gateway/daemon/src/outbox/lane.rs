@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -36,6 +36,8 @@ pub(super) struct Lane {
     pub(super) pace: Pace,
     pub(super) steps: Arc<Steps>,
     pub(super) wake: Arc<Notify>,
+    /// Why its rows cannot be read or written; `None` when they can.
+    pub(super) broken: Mutex<Option<String>>,
 }
 
 /// What is under way, by row.
@@ -68,13 +70,27 @@ impl Work<'_> {
 }
 
 impl Lane {
+    /// Why the rows of the channel cannot be read or written; `None` when they can.
+    pub(super) fn broken(&self) -> Option<String> {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.clone()
+    }
+
+    fn set_broken(&self, why: Option<String>) {
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
     /// Sends what is due, until stopped.
     pub(super) async fn run(&self, stop: CancellationToken) {
         let mut work = Work::default();
         loop {
             let wait = match self.advance(&mut work).await {
-                Ok(wait) => wait,
+                Ok(wait) => {
+                    self.set_broken(None);
+                    wait
+                }
                 Err(error) => {
+                    self.set_broken(Some(error.chain()));
                     tracing::warn!(
                         channel = self.channel.name,
                         error = error.chain(),

@@ -51,7 +51,7 @@ impl Outcome {
 }
 
 /// How the outbox stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Standing {
     pub(super) pending: i64,
     /// Given up within the last day.
@@ -60,6 +60,30 @@ pub(super) struct Standing {
     pub(super) failing: i64,
     /// Of those given up, how many guard life.
     pub(super) dead_life_safety: i64,
+    /// The channels of what is failing or was given up, by name.
+    pub(super) channels: Vec<String>,
+}
+
+impl Standing {
+    /// Whether every receiver takes what it is sent, with so many messages that are in no record.
+    pub(super) fn is_well(&self, unrecorded: usize) -> bool {
+        self.failing + self.dead == 0 && unrecorded == 0
+    }
+
+    /// What the board says of it.
+    pub(super) fn in_words(&self, unrecorded: usize) -> String {
+        let mut words = format!(
+            "{} waiting, {} of them failing, {} given up within a day, {} of those guard life",
+            self.pending, self.failing, self.dead, self.dead_life_safety
+        );
+        if unrecorded > 0 {
+            words.push_str(&format!("; {unrecorded} more wait that are in no record"));
+        }
+        if !self.channels.is_empty() {
+            words.push_str(&format!("; channels: {}", self.channels.join(", ")));
+        }
+        words
+    }
 }
 
 /// What is due on a channel: life safety first, then by urgency and danger, then the oldest. What seems to wait longer than
@@ -225,7 +249,15 @@ pub(super) async fn standing(store: &Store, day_ago: Timestamp) -> Result<Standi
         .fetch_one(store.readers())
         .await?;
     let read = Reader::new("outbox", &row);
+    let channels = "select distinct channel from outbox where (status = 'dead' and due_at > $1) \
+                    or (status = 'pending' and attempts > 2) order by channel";
+    let channels = sqlx::query(channels).bind(day_ago.millis());
+    let channels = channels.fetch_all(store.readers()).await?;
+    let names = channels
+        .iter()
+        .map(|row| Reader::new("outbox", row).text("channel"));
     Ok(Standing {
+        channels: names.collect::<Result<_, _>>()?,
         pending: read.int("pending")?,
         failing: read.int("failing")?,
         dead_life_safety: read.int("dead_life_safety")?,

@@ -11,7 +11,7 @@ use sqlx::Row;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use zhiban_core::{Language, NotifyReason, Priority};
-use zhiban_dashboard::ports::{About, Archive, Reached};
+use zhiban_dashboard::ports::{About, Archive, Check, Health, Reached};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -82,6 +82,7 @@ impl Channel for Scripted {
 
 struct Running {
     journal: Arc<Journal>,
+    board: Arc<Board>,
     unrecorded: Unrecorded,
     wake: Arc<Notify>,
     stop: CancellationToken,
@@ -104,6 +105,7 @@ fn run(journal: Journal, crew: &Arc<Scripted>, mail: &Arc<Scripted>, pace: Pace)
         reasons: NotifyReason::ALL.to_vec(),
         priorities: Priority::ALL.to_vec(),
     };
+    let board = Arc::new(Board::default());
     let (outbox, unrecorded) = Outbox::new(Parts {
         journal: journal.clone(),
         channels: vec![
@@ -112,7 +114,7 @@ fn run(journal: Journal, crew: &Arc<Scripted>, mail: &Arc<Scripted>, pace: Pace)
         ],
         routes: Arc::new(Routes::new(vec![route("crew"), route("mail")])),
         url: Some("https://duty.example/".to_owned()),
-        board: Arc::new(Board::default()),
+        board: board.clone(),
         pace,
         steps: Arc::default(),
     })
@@ -122,6 +124,7 @@ fn run(journal: Journal, crew: &Arc<Scripted>, mail: &Arc<Scripted>, pace: Pace)
     tasks.spawn(outbox.run(wake.clone(), stop.clone()));
     Running {
         journal,
+        board,
         unrecorded,
         wake,
         stop,
@@ -155,6 +158,23 @@ impl Running {
         };
         let waited = tokio::time::timeout(PATIENCE, as_expected).await;
         waited.unwrap_or_else(|_| panic!("{expected:?}"));
+    }
+
+    /// The line of the board, once it is as expected: whether it is well.
+    async fn wait_for_check(&self, name: &str, ok: bool) -> Check {
+        let as_expected = async {
+            let mut pulse = tokio::time::interval(Duration::from_millis(10));
+            loop {
+                pulse.tick().await;
+                let mut checks = self.board.checks().into_iter();
+                let found = checks.find(|check| check.name == name && check.ok == ok);
+                if let Some(check) = found {
+                    return check;
+                }
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, as_expected).await;
+        waited.unwrap_or_else(|_| panic!("{name} {ok}: {:?}", self.board.checks()))
     }
 
     async fn stop(mut self) -> Journal {
@@ -596,6 +616,40 @@ async fn a_message_that_cannot_be_read_holds_up_no_other() {
     let standing = queue::standing(&store, zhiban_core::Timestamp::default());
     assert_eq!(standing.await.unwrap().dead, 2);
     running.stop().await;
+}
+
+/// A receiver that refuses is somebody else's fault, and seen; a queue that takes nothing is the gateway's.
+#[tokio::test]
+async fn a_receiver_that_fails_is_told_apart_from_a_queue_that_does() {
+    let mut building = building().await;
+    building.now = crate::journal::now();
+    building.set(DOOR, true).await;
+    let store = building.journal.store().clone();
+    let crew = Scripted::new(|_| Reply::Take);
+    let mail = Scripted::new(|_| Reply::Refuse);
+    let running = run(building.journal, &crew, &mail, quick());
+    running.wait_for_rows(&["crew sent 1", "mail dead 1"]).await;
+    let told = running.wait_for_check("deliveries", false).await;
+    let words = "0 waiting, 0 of them failing, 1 given up within a day, 0 of those guard life; \
+                 channels: mail";
+    assert_eq!((told.critical, told.detail.as_str()), (false, words));
+    let queue = running.wait_for_check("outbox", true).await;
+    assert!(queue.critical, "without it nobody is told");
+
+    let mut writer = store.writer().await.unwrap();
+    let gone = "alter table delivery rename to elsewhere";
+    sqlx::query(gone).execute(&mut *writer).await.unwrap();
+    let again = "update outbox set status = 'pending', due_at = 0 where channel = 'crew'";
+    sqlx::query(again).execute(&mut *writer).await.unwrap();
+    drop(writer);
+    running.wake.notify_one();
+    let broken = running.wait_for_check("outbox", false).await;
+    assert!(broken.detail.contains("delivery"), "{broken:?}");
+    let mut writer = store.writer().await.unwrap();
+    let back = "alter table elsewhere rename to delivery";
+    sqlx::query(back).execute(&mut *writer).await.unwrap();
+    drop(writer);
+    running.wait_for_check("outbox", true).await;
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl Waiting {
         }
     }
 
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.queue().entries.len()
+    }
+
     /// Waits until a message comes.
     pub(super) async fn bell(&self) {
         self.bell.notified().await;
