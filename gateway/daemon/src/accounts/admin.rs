@@ -242,10 +242,7 @@ impl Accounts {
         sql: &'static str,
         bind: impl Fn(Query<'static, Any, AnyArguments>) -> Query<'static, Any, AnyArguments>,
     ) -> Result<u64, JournalError> {
-        match self.try_write(sql, &bind).await {
-            Err(error) if self.store.makes_room(&error) => self.try_write(sql, &bind).await,
-            done => done,
-        }
+        self.store.in_room(|| self.try_write(sql, &bind)).await
     }
 
     async fn try_write(

@@ -197,10 +197,7 @@ impl Journal {
 
     async fn store_answer(&self, key: String, answer: StoredAnswer) -> Result<(), JournalError> {
         let rows = [answer_row(&key, &answer, super::now())];
-        match self.insert_answer(&rows).await {
-            Err(error) if self.store.makes_room(&error) => self.insert_answer(&rows).await,
-            done => done,
-        }
+        self.store.in_room(|| self.insert_answer(&rows)).await
     }
 
     async fn insert_answer(&self, rows: &[Vec<Cell>]) -> Result<(), JournalError> {

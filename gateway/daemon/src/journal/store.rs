@@ -168,12 +168,19 @@ impl Store {
         &self.disk
     }
 
-    /// Whether a write that failed so, by what is known of the disk, may be made again: it found no
-    /// room, and the reserve was given up for it.
-    pub(crate) fn makes_room(&self, error: &JournalError) -> bool {
-        let is_full =
-            error.is_full() || matches!(error, JournalError::Io(_)) && self.disk.is_full();
-        is_full && self.disk.give_up()
+    /// Writes; where the disk has no room, once more in that of the reserve, which is given up for it.
+    ///
+    /// # Errors
+    /// That of the last try, by what is known of the disk.
+    pub(crate) async fn in_room<T, F>(&self, write: impl Fn() -> F) -> Result<T, JournalError>
+    where
+        F: Future<Output = Result<T, JournalError>>,
+    {
+        let known = |error: JournalError| error.on(&self.disk);
+        match write().await.map_err(known) {
+            Err(error) if error.is_full() && self.disk.give_up() => write().await.map_err(known),
+            done => done,
+        }
     }
 
     /// The one writer, inside a transaction; waits for whoever writes now.

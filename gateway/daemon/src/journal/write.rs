@@ -114,10 +114,7 @@ impl Journal {
         if step.is_empty() {
             return Ok(());
         }
-        match self.try_commit(step).await {
-            Err(error) if self.store.makes_room(&error) => self.try_commit(step).await,
-            done => done,
-        }
+        self.store.in_room(|| self.try_commit(step)).await
     }
 
     async fn try_commit(&self, step: &Step) -> Result<(), JournalError> {
@@ -128,7 +125,7 @@ impl Journal {
             // of the file may be wrong: the next one reads anew.
             drop(connection.close().await);
         }
-        written.map_err(|error| error.on(self.store.disk()))
+        written
     }
 
     async fn write(&self, connection: &mut AnyConnection, step: &Step) -> Result<(), JournalError> {
@@ -157,10 +154,7 @@ impl Journal {
     /// # Errors
     /// Nothing of the step is written, and the reason is none of a single record.
     pub async fn commit_apart(&self, step: &Step) -> Result<usize, JournalError> {
-        match self.try_commit_apart(step).await {
-            Err(error) if self.store.makes_room(&error) => self.try_commit_apart(step).await,
-            done => done,
-        }
+        self.store.in_room(|| self.try_commit_apart(step)).await
     }
 
     async fn try_commit_apart(&self, step: &Step) -> Result<usize, JournalError> {
@@ -169,7 +163,7 @@ impl Journal {
         if written.is_err() {
             drop(connection.close().await);
         }
-        written.map_err(|error| error.on(self.store.disk()))
+        written
     }
 
     async fn write_apart(

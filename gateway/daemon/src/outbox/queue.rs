@@ -178,10 +178,7 @@ pub(super) async fn next_due(
 
 /// Writes down what became of an attempt, on a full disk in the room of the reserve.
 pub(super) async fn record(store: &Store, attempt: &Attempt) -> Result<(), JournalError> {
-    match try_record(store, attempt).await {
-        Err(error) if store.makes_room(&error) => try_record(store, attempt).await,
-        done => done,
-    }
+    store.in_room(|| try_record(store, attempt)).await
 }
 
 async fn try_record(store: &Store, attempt: &Attempt) -> Result<(), JournalError> {
