@@ -172,12 +172,11 @@ impl Outbox {
         }
         let mut look = tokio::time::interval(LOOK);
         let mut orphans = tokio::time::interval(ORPHANS_EVERY);
-        let mut shown = [String::new(), String::new()];
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = wake.notified() => bells.iter().for_each(|bell| bell.notify_one()),
-                _ = look.tick() => show_standing(&self.store, &self.board, &lanes, &mut shown).await,
+                _ = look.tick() => show_standing(&self.store, &self.board, &lanes).await,
                 _ = orphans.tick() => {
                     give_up_orphans(&self.store, &served, self.give_up, &self.steps).await;
                 }
@@ -187,14 +186,9 @@ impl Outbox {
     }
 }
 
-/// Writes the two health lines when they say something new: whether the queue can be read and written,
-/// without which nobody is told, and whether the receivers take what they are sent.
-async fn show_standing(
-    store: &Store,
-    board: &Board,
-    lanes: &[(Arc<Lane>, Arc<Waiting>)],
-    shown: &mut [String; 2],
-) {
+/// Writes the two health lines: whether the queue can be read and written, without which nobody is
+/// told, and whether the receivers take what they are sent.
+async fn show_standing(store: &Store, board: &Board, lanes: &[(Arc<Lane>, Arc<Waiting>)]) {
     let day = zhiban_core::Duration::from_secs(24 * 3600);
     let standing = queue::standing(store, crate::journal::now() - day).await;
     let broken = lanes.iter().find_map(|(lane, _)| lane.broken());
@@ -204,25 +198,9 @@ async fn show_standing(
         #[expect(clippy::cast_precision_loss, reason = "a gauge; counts are small")]
         metrics::gauge!("zhiban_outbox_pending").set(standing.pending as f64);
         let (ok, detail) = (standing.is_well(waiting), standing.in_words(waiting));
-        say(board, &mut shown[1], "deliveries", ok, false, detail);
+        board.set("deliveries", ok, false, detail);
     }
-    let detail = broken.clone().unwrap_or_default();
-    say(
-        board,
-        &mut shown[0],
-        "outbox",
-        broken.is_none(),
-        true,
-        detail,
-    );
-}
-
-fn say(board: &Board, shown: &mut String, name: &str, ok: bool, critical: bool, detail: String) {
-    let said = format!("{ok} {detail}");
-    if *shown != said {
-        board.set(name, ok, critical, detail);
-        *shown = said;
-    }
+    board.set("outbox", broken.is_none(), true, broken.unwrap_or_default());
 }
 
 async fn give_up_orphans(store: &Store, served: &[String], give_up: Duration, steps: &Steps) {

@@ -188,9 +188,9 @@ impl Lane {
 
     fn failed(&self, due: &Due, number: u32, error: DeliveryError, now: Timestamp) -> Outcome {
         let channel = self.channel.name.as_str();
-        let (reason, wait) = self.after(number, error);
         let age = now.since(due.created_at).to_std();
-        if !self.keeps_trying(&due.told, number, age) {
+        let (reason, wait) = self.judge(&due.told, number, age, error);
+        let Some(wait) = wait else {
             tracing::error!(
                 channel,
                 notification.id = due.told.id,
@@ -198,7 +198,7 @@ impl Lane {
                 "not delivered, given up"
             );
             return Outcome::Dead { error: reason };
-        }
+        };
         if number == 1 {
             tracing::warn!(
                 channel,
@@ -214,8 +214,14 @@ impl Lane {
         }
     }
 
-    /// Why a message was not delivered, and how long to wait for the next try.
-    fn after(&self, number: u32, error: DeliveryError) -> (String, Duration) {
+    /// Why a message was not delivered, and how long to wait for the next try; `None` when it is given up.
+    fn judge(
+        &self,
+        told: &Told,
+        number: u32,
+        age: Duration,
+        error: DeliveryError,
+    ) -> (String, Option<Duration>) {
         let (reason, retry_after) = match error {
             DeliveryError::Transient {
                 reason,
@@ -223,7 +229,8 @@ impl Lane {
             } => (reason, retry_after.unwrap_or_default()),
             DeliveryError::Permanent(reason) => (reason, Duration::ZERO),
         };
-        (reason, self.pace.wait(number).max(retry_after))
+        let wait = self.pace.wait(number).max(retry_after);
+        (reason, self.keeps_trying(told, number, age).then_some(wait))
     }
 
     /// Whether a message that was not delivered is tried again, whatever the other side answered:
@@ -295,11 +302,11 @@ impl Lane {
         let message = self.renderer.render(told, self.channel.language, true);
         let error = self.channel.channel.deliver(&message).await.err()?;
         let number = entry.attempts.saturating_add(1);
-        let (reason, wait) = self.after(number, error);
-        if !self.keeps_trying(told, number, entry.since.elapsed()) {
+        let (reason, wait) = self.judge(told, number, entry.since.elapsed(), error);
+        let Some(wait) = wait else {
             lost(&self.channel.name, told, &reason);
             return None;
-        }
+        };
         if number == 1 {
             tracing::warn!(
                 channel = self.channel.name,
