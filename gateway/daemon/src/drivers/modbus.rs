@@ -105,10 +105,7 @@ impl Line {
                 self.hasten();
             }
         }
-        let answering = self
-            .units
-            .iter()
-            .filter(|unit| unit.silent_until().is_none());
+        let answering = self.units.iter().filter(|unit| !unit.is_silent());
         let later = answering.filter_map(Unit::later).min();
         let probe = self.probe(Instant::now()).map(|(at, _)| at);
         let times = self.schedule.next().into_iter().chain(later).chain(probe);
@@ -130,27 +127,26 @@ impl Line {
     /// the end one that is silent, so that those who answer wait for one probe at most.
     fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = self.schedule.take_due(now);
-        let is_silent = |unit: usize| {
-            let unit = self.units.get(unit);
-            unit.is_some_and(|unit| unit.silent_until().is_some())
-        };
-        due.retain(|one| !is_silent(one.unit));
-        let mut waited = Vec::new();
-        for (place, unit) in self.units.iter().enumerate() {
+        due.retain(|one| {
+            self.units
+                .get(one.unit)
+                .is_some_and(|unit| !unit.is_silent())
+        });
+        let waited = self.units.iter().enumerate().filter(|(place, unit)| {
             let is_due = unit.later().is_some_and(|later| later <= now);
-            if is_due && !is_silent(place) && due.iter().all(|one| one.unit != place) {
-                waited.push(place);
-            }
-        }
-        waited.extend(
-            self.probe(now)
-                .filter(|(at, _)| *at <= now)
-                .map(|(_, unit)| unit),
-        );
-        due.extend(waited.into_iter().map(|unit| Due {
-            unit,
-            classes: Vec::new(),
-        }));
+            is_due && !unit.is_silent() && due.iter().all(|one| one.unit != *place)
+        });
+        let probe = self.probe(now).filter(|(at, _)| *at <= now);
+        let more = waited
+            .map(|(place, _)| place)
+            .chain(probe.map(|(_, unit)| unit));
+        let more: Vec<Due> = more
+            .map(|unit| Due {
+                unit,
+                classes: Vec::new(),
+            })
+            .collect();
+        due.extend(more);
         due
     }
 
@@ -177,11 +173,11 @@ impl Line {
         let Some(unit) = self.units.get_mut(due.unit) else {
             return Ok(true);
         };
-        let was_silent = unit.silent_until().is_some();
+        let was_silent = unit.is_silent();
         let started = Instant::now();
         let cycle = unit.cycle(&mut self.endpoint, &due.classes).await;
         self.seconds.record(started.elapsed());
-        let is_silent = unit.silent_until().is_some();
+        let is_silent = unit.is_silent();
         if was_silent && is_silent {
             self.probes.unanswered(started.elapsed(), Instant::now());
         }

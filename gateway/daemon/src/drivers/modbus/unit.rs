@@ -158,9 +158,14 @@ impl Unit {
             .collect()
     }
 
-    /// When what waits may be asked, should that be before its next slot; a silent unit has no slots.
+    /// When what waits may be asked, should that be before its next slot.
     pub(super) fn later(&self) -> Option<Instant> {
         self.later
+    }
+
+    /// Whether it does not answer; then it has no slots.
+    pub(super) fn is_silent(&self) -> bool {
+        self.breaker.is_open()
     }
 
     /// When it may be asked whether it is back; `None` while it answers.
