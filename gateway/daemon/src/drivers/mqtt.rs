@@ -47,15 +47,9 @@ const SHORTEST: Duration = Duration::from_secs(3);
 pub async fn run(context: DriverContext, link: MqttLink, devices: Vec<Device>) {
     let topics = devices.iter().map(|device| {
         let filters = Topics::new(std::slice::from_ref(device)).filters();
-        let sent = device
-            .profile
-            .mqtt
-            .as_ref()
-            .map(|mqtt| mqtt.period.to_std());
-        // As its points do; one that says nothing of its rhythm is never late.
-        let patience = sent.map_or(Duration::MAX, |period| {
-            period.saturating_mul(3).max(SHORTEST)
-        });
+        // As its points do.
+        let settings = device.profile.mqtt.as_ref();
+        let patience = settings.map(|mqtt| mqtt.period.to_std().saturating_mul(3).max(SHORTEST));
         (device.code.clone(), filters, patience)
     });
     let endpoint = format!("{}:{}", link.host, link.port);

@@ -6,7 +6,7 @@ use crate::health::Board;
 use chrono::Utc;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use zhiban_core::Timestamp;
@@ -58,12 +58,10 @@ impl Why {
 struct One {
     code: String,
     filters: BTreeSet<String>,
-    /// Without a message for so long it counts as silent.
-    patience: Duration,
-    /// When something of use came last, or could come again.
+    /// Without a message for so long it counts as silent; `None` when nothing says how often it sends.
+    patience: Option<Duration>,
+    /// When something of use came last, or could come again; `None` before it was heard at all.
     last: Mutex<Option<Instant>>,
-    /// Something of use came since the program began.
-    heard: AtomicBool,
     /// The broker refuses one of its topics.
     refused: AtomicBool,
     /// The board says that something is wrong.
@@ -71,13 +69,13 @@ struct One {
 }
 
 impl One {
-    fn alive(&self, now: Instant) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    fn last(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_silent(&self, now: Instant) -> bool {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| now.saturating_duration_since(last) > self.patience)
+        let last = self.last().zip(self.patience);
+        last.is_some_and(|(last, patience)| now.saturating_duration_since(last) > patience)
     }
 }
 
@@ -95,7 +93,7 @@ impl Reasons {
     pub(super) fn new(
         board: Arc<Board>,
         endpoint: String,
-        devices: impl Iterator<Item = (String, BTreeSet<String>, Duration)>,
+        devices: impl Iterator<Item = (String, BTreeSet<String>, Option<Duration>)>,
     ) -> Self {
         let devices = devices.map(|(code, filters, patience)| One {
             code,
@@ -125,11 +123,10 @@ impl Reasons {
         self.down.store(false, Ordering::Relaxed);
         for one in &self.devices {
             one.refused.store(false, Ordering::Relaxed);
-            if one.heard.load(Ordering::Relaxed) {
-                one.alive(Instant::now());
-                self.clear(one);
-            } else {
-                self.tell_silent(one);
+            let heard = one.last().as_mut().map(|last| *last = Instant::now());
+            match heard {
+                Some(()) => self.clear(one),
+                None => self.tell_silent(one),
             }
         }
     }
@@ -186,8 +183,7 @@ impl Reasons {
         let Some(one) = self.devices.get(device) else {
             return;
         };
-        one.heard.store(true, Ordering::Relaxed);
-        one.alive(Instant::now());
+        *one.last() = Some(Instant::now());
         // A message that had waited says nothing of the connection now.
         let stands = self.down.load(Ordering::Relaxed) || one.refused.load(Ordering::Relaxed);
         if !stands && one.told.load(Ordering::Relaxed) {
@@ -257,7 +253,11 @@ mod tests {
     fn a_device_that_was_heard_and_fell_silent_is_named_until_it_speaks() {
         let board = Arc::new(Board::default());
         let patience = Duration::from_secs(30);
-        let device = ("A".to_owned(), BTreeSet::from(["a".to_owned()]), patience);
+        let device = (
+            "A".to_owned(),
+            BTreeSet::from(["a".to_owned()]),
+            Some(patience),
+        );
         let reasons = Reasons::new(board.clone(), String::new(), std::iter::once(device));
         let fault = || {
             board
@@ -288,7 +288,7 @@ mod tests {
         let board = Arc::new(Board::default());
         let filters = |topic: &str| BTreeSet::from([topic.to_owned(), format!("{topic}/more")]);
         let devices = [("A", filters("a")), ("B", filters("b"))];
-        let devices = devices.map(|(code, filters)| (code.to_owned(), filters, Duration::MAX));
+        let devices = devices.map(|(code, filters)| (code.to_owned(), filters, None));
         let reasons = Reasons::new(board.clone(), "broker:1883".to_owned(), devices.into_iter());
         let kind = |code: &str| board.device_fault(code).map(|fault| fault.kind);
         reasons.lost(Why::Refused, "BadUserNamePassword");

@@ -110,8 +110,8 @@ pub(super) struct Session {
     lost_at: Option<Instant>,
     /// Why the last attempt ended, so that the log says it once.
     trouble: Option<String>,
-    /// The filters of each request, in the order in which the broker confirms them.
-    requested: Vec<Vec<String>>,
+    /// The requests that the broker confirms by their numbers.
+    requested: Vec<Subscribe>,
     /// Those that it refused.
     refused: BTreeSet<String>,
     reasons: Arc<Reasons>,
@@ -301,21 +301,20 @@ impl Session {
                 filters: filters(some),
             })
             .collect();
-        self.requested = valid
-            .chunks(FILTERS)
-            .map(|some| some.iter().map(|filter| (*filter).clone()).collect())
-            .collect();
         self.unconfirmed = requests.len();
+        self.requested.clone_from(&requests);
         requests
     }
 
     /// The broker's answer to a request: a code for each of its filters, in their order.
     fn confirmed(&mut self, number: u16, codes: &[SubscribeReasonCode]) {
-        let asked = usize::from(number).checked_sub(1);
-        let asked = asked.and_then(|place| self.requested.get(place));
-        let pairs = asked.into_iter().flatten().zip(codes);
+        let asked = self.requested.iter().find(|asked| asked.pkid == number);
+        let pairs = asked
+            .into_iter()
+            .flat_map(|asked| &asked.filters)
+            .zip(codes);
         let refused = pairs.filter(|(_, code)| **code == SubscribeReasonCode::Failure);
-        let refused: Vec<String> = refused.map(|(filter, _)| filter.clone()).collect();
+        let refused: Vec<String> = refused.map(|(filter, _)| filter.path.clone()).collect();
         for filter in &refused {
             tracing::error!(link = %self.name, filter, "the broker refuses the subscription to a topic");
             self.reasons.filter_refused(filter);
@@ -555,7 +554,7 @@ mod tests {
         session.filters.all = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
         let topics = ["a", "b"].map(|topic| {
             let filters = BTreeSet::from([topic.to_owned()]);
-            (topic.to_owned(), filters, Duration::MAX)
+            (topic.to_owned(), filters, None)
         });
         let reasons = Reasons::new(session.board.clone(), String::new(), topics.into_iter());
         session = session.reporting(Arc::new(reasons));
