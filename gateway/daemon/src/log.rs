@@ -120,8 +120,9 @@ impl Sums {
             since: now,
             until: now + span,
         };
+        let key = said.key();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sum) = known.messages.get_mut(&said.key()) {
+        if let Some(sum) = known.messages.get_mut(&key) {
             sum.more += 1;
             return false;
         }
@@ -133,7 +134,7 @@ impl Sums {
         }
         *written += 1;
         if known.messages.len() < MOST {
-            known.messages.insert(said.key(), sum());
+            known.messages.insert(key, sum());
         }
         true
     }
