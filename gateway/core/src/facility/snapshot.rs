@@ -106,6 +106,7 @@ enum Tier {
 }
 
 impl Tier {
+    /// In order, so that each stands at the place of its number.
     const ALL: [Self; 5] = [
         Self::UnseenUrgent,
         Self::StandingLifeSafety,
@@ -134,8 +135,7 @@ impl Tier {
 /// Made of numbers alone, so that a list can go on after it.
 impl fmt::Display for Urgency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tier = Tier::ALL.iter().position(|tier| *tier == self.tier);
-        write!(f, "{}", tier.unwrap_or_default())?;
+        write!(f, "{}", self.tier as u8)?;
         for flag in [self.no_life_safety, self.over, self.unnamed] {
             f.write_str(if flag { "1" } else { "0" })?;
         }
