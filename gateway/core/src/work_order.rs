@@ -116,6 +116,12 @@ impl WorkOrderStatus {
         )
     }
 
+    /// Whether there is still something to do that nobody has called done.
+    pub fn is_to_do(self) -> bool {
+        let waits = matches!(self, WorkOrderStatus::Requested | WorkOrderStatus::OnHold);
+        waits || self.clock_runs()
+    }
+
     /// Whether the time limit runs: not before somebody found the order to be needed, not on hold,
     /// and not after the work was called done.
     pub fn clock_runs(self) -> bool {
@@ -354,6 +360,26 @@ pub struct WorkOrder {
     pub photos: Vec<Photo>,
     /// Counts every change; guards against two people changing it at once.
     pub version: u32,
+}
+
+impl WorkOrder {
+    /// Whether people say that somebody is in danger: no rule made the order, and its priority is 1.
+    /// What a rule made guards life when its rule says so, whatever priority people gave it.
+    pub fn reported_urgent(&self) -> bool {
+        self.rule.is_none() && self.priority == Priority::Urgent && !self.status.is_over()
+    }
+
+    /// Whether it waits for somebody to take it, and is told again when nobody does: what people
+    /// report as urgent does so before anybody has reviewed it.
+    pub fn waits_for_somebody(&self) -> bool {
+        use WorkOrderStatus as S;
+        match self.status {
+            S::Approved | S::Assigned => true,
+            S::Requested => self.reported_urgent(),
+            S::Accepted | S::OnSite | S::InProgress | S::OnHold => false,
+            S::Completed | S::Verified | S::Closed | S::Rejected | S::Cancelled => false,
+        }
+    }
 }
 
 coded! {

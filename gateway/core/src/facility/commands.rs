@@ -4,7 +4,7 @@
 
 use super::{Command, Effects, Facility, MoveWorkOrder, NewWorkOrder, Outcome, Refusal};
 use crate::alarm::rule::ClosePolicy;
-use crate::alarm::{Alarm, AlarmChange, AlarmId};
+use crate::alarm::{Alarm, AlarmChange, AlarmId, Priority};
 use crate::facility::deadlines::Deadline;
 use crate::notification::NotifyReason;
 use crate::text::Text;
@@ -263,7 +263,7 @@ impl Facility {
         no: &WorkOrderNumber,
         by: String,
         version: Option<u32>,
-        priority: crate::alarm::Priority,
+        priority: Priority,
         now: Timestamp,
         effects: &mut Effects,
     ) -> Result<Outcome, Refusal> {
@@ -276,8 +276,16 @@ impl Facility {
         if order.priority != priority {
             let note = format!("{} → {}", order.priority.number(), priority.number());
             order.priority = priority;
+            // What turns out to be urgent is told as what came urgent, to who has it or could.
+            let urgent = priority == Priority::Urgent && order.status.is_to_do();
+            if urgent && order.waits_for_somebody() {
+                self.wait_anew(&mut order, now);
+            }
             let change = WorkOrderChange::Edited;
             self.record_order(order, change, from, now, Some(by), Some(note), effects);
+            if urgent {
+                self.tell(NotifyReason::Raised, None, Some(no), now, effects);
+            }
         }
         self.outcome(no)
     }

@@ -310,7 +310,7 @@ impl Facility {
             return;
         };
         let from = order.status;
-        if matches!(from, WorkOrderStatus::Approved | WorkOrderStatus::Assigned) {
+        if order.waits_for_somebody() {
             order.escalate_at = None;
             self.record_order(
                 order,
@@ -376,19 +376,22 @@ impl Facility {
         next
     }
 
-    /// An order that waits for somebody to accept it is told again when nobody does in time.
+    /// An order that waits for somebody is told again when nobody takes it in time.
     fn watch(&mut self, order: &mut WorkOrder, anew: bool, now: Timestamp) {
-        let after = self.model.policy.escalate_after;
-        let waits = matches!(
-            order.status,
-            WorkOrderStatus::Approved | WorkOrderStatus::Assigned
-        );
-        if !waits {
+        if !order.waits_for_somebody() {
             order.escalate_at = None;
-        } else if anew && after > Duration::ZERO {
-            order.escalate_at = Some(now + after);
+        } else if anew {
+            self.wait_anew(order, now);
         }
         self.arm(order);
+    }
+
+    /// From now on somebody has the whole time that the site gives to take the order.
+    pub(super) fn wait_anew(&self, order: &mut WorkOrder, now: Timestamp) {
+        let after = self.model.policy.escalate_after;
+        if after > Duration::ZERO {
+            order.escalate_at = Some(now + after);
+        }
     }
 
     fn arm(&mut self, order: &WorkOrder) {
@@ -489,9 +492,11 @@ impl Facility {
                 .map(|order| order.priority)
                 .or(alarm.map(|alarm| alarm.priority))
                 .unwrap_or(Priority::Low),
-            // Of an order, what any of its faults that stand is.
+            // Of an order, what any of its faults that stand is, or what people say it is.
             life_safety: about.as_ref().is_some_and(|rule| rule.life_safety)
-                || order.is_some_and(|order| self.endangers_life(&order.alarms)),
+                || order.is_some_and(|order| {
+                    order.reported_urgent() || self.endangers_life(&order.alarms)
+                }),
             asset,
             rule,
             alarm: alarm.map(|alarm| alarm.id),

@@ -204,7 +204,9 @@ fn command(facility: &Facility, verb: &str, words: &[&str]) -> Command {
         "request" => Command::CreateWorkOrder(NewWorkOrder {
             asset: facility.model().asset_by_code(words[0]).unwrap(),
             title: field("title").unwrap(),
-            priority: crate::Priority::Medium,
+            priority: field("priority").map_or(crate::Priority::Medium, |number| {
+                crate::Priority::try_from(number.parse::<u8>().unwrap()).unwrap()
+            }),
             by,
             note: None,
         }),
