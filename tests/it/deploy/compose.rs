@@ -207,7 +207,6 @@ fn the_gateway_is_found_where_it_listens() {
     );
     let dockerfile = read("deploy/Dockerfile");
     assert!(dockerfile.contains(&format!("\nEXPOSE {}\n", listen.port())));
-    assert!(dockerfile.contains(&format!("http://127.0.0.1:{}/healthz", listen.port())));
     let data = config.storage.data_dir.to_str().unwrap();
     assert_eq!(seen(gateway, data).as_deref(), Some("gateway-data"));
     assert!(dockerfile.contains(&format!("\nVOLUME {data}\n")));

@@ -203,16 +203,20 @@ fn the_health_check_is_a_command_of_the_program() {
     let words: Vec<&str> = check.split('"').skip(1).step_by(2).collect();
     let (program_path, arguments) = words.split_first().unwrap();
     assert_eq!(*program_path, "/usr/local/bin/zhiban");
-    let (at, url) = arguments.iter().enumerate().next_back().unwrap();
-    assert!(url.ends_with("/healthz"));
-    // Nobody is there: it says so with 1, not with 2 as for a wrong usage.
+    // It asks where the configuration says, which the image's environment names.
+    assert_eq!(arguments, ["health"]);
     let port = crate::support::free_port();
-    let nobody = format!("http://127.0.0.1:{port}/healthz");
-    let mut asked: Vec<&str> = arguments.to_vec();
-    asked[at] = &nobody;
-    let answer = crate::support::zhiban::run(&asked);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("gateway.toml");
+    std::fs::write(&config, format!("[http]\nlisten = \"0.0.0.0:{port}\"\n")).unwrap();
+    // Nobody is there: it says so with 1, not with 2 as for a wrong usage.
+    let answer = crate::support::zhiban::run(&["health", "--config", config.to_str().unwrap()]);
     assert_eq!(answer.status.code(), Some(1), "{answer:?}");
-    assert!(!answer.stderr.is_empty());
+    let said = String::from_utf8_lossy(&answer.stderr);
+    assert!(
+        said.contains(&format!("http://127.0.0.1:{port}/healthz does not answer")),
+        "{said}"
+    );
 }
 
 #[test]
