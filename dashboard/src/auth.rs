@@ -344,8 +344,7 @@ pub(crate) async fn sign_in(
     };
     let attempt = shared.limiter.attempt(guess, Instant::now());
     let attempt = attempt.inspect_err(|_| refused("slowed"))?;
-    tokio::time::sleep(attempt.pause).await;
-    let opened = accounts.sign_in(user, password, now).await?;
+    let opened = attempt.run(accounts.sign_in(user, password, now)).await??;
     let opened = opened.ok_or(ApiError::SignInRefused)?;
     attempt.succeeded();
     end_session(shared, caller, headers).await?;

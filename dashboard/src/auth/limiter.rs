@@ -2,14 +2,16 @@
 //!
 //! An account is guarded against guesses from one address and against all strange addresses together. A browser that
 //! was signed in to the account before is judged by its own mistakes alone, and an account that nobody guesses at
-//! is open to a right password from everywhere: of an address with many mistakes attempts only take longer.
+//! is open to a right password from everywhere: of an address with many mistakes attempts only take longer, and wait
+//! for their turn in the order in which they came, few of one account.
 //! It is bounded: what says least is forgotten first. It runs on the steady clock, which nobody sets.
 
 use crate::error::ApiError;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Mistakes that cost nothing: for one account from one address or one known browser.
 const FREE: u32 = 5;
@@ -27,8 +29,13 @@ const MEMORY_OF_ACCOUNT: Duration = Duration::from_secs(24 * 3600);
 /// How much longer an attempt takes for each mistake of its address beyond the free ones, and at most.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-/// How many attempts of one address may run or wait at once.
-const AT_ONCE: usize = 4;
+/// How many attempts of one address run at once, and how many more wait for their turn.
+const AT_ONCE: usize = 8;
+const WAITING: usize = 56;
+/// How many of them are for one account: who guesses at it leaves room for the others behind the address.
+const AT_ONCE_OF_PAIR: usize = 2;
+/// How long an attempt waits for its turn: longer than all before it may take.
+const TURN: Duration = Duration::from_secs(40);
 /// The most entries kept.
 const ENTRIES: usize = 4096;
 
@@ -82,16 +89,76 @@ pub(crate) struct Limiter(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     mistakes: BTreeMap<Key, Mistakes>,
-    running: BTreeMap<IpAddr, usize>,
+    turns: BTreeMap<IpAddr, Weak<Turns>>,
+}
+
+/// The attempts of one address that run or wait for their turn.
+#[derive(Debug)]
+struct Turns {
+    places: Arc<Semaphore>,
+    running: Semaphore,
+    pairs: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            running: Semaphore::new(AT_ONCE),
+            pairs: Mutex::default(),
+        }
+    }
+}
+
+/// A place among the attempts of an address; given back when the attempt is over.
+#[derive(Debug)]
+struct Place {
+    turns: Arc<Turns>,
+    user: String,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    fn pairs(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for an attempt at an account; `None` when all are taken.
+    fn place(self: Arc<Self>, user: &str) -> Option<Place> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        let mut pairs = self.pairs();
+        let of_pair = pairs.entry(user.to_owned()).or_default();
+        if *of_pair >= AT_ONCE_OF_PAIR {
+            return None;
+        }
+        *of_pair += 1;
+        drop(pairs);
+        Some(Place {
+            turns: self,
+            user: user.to_owned(),
+            _place: place,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut pairs = self.turns.pairs();
+        if let Some(of_pair) = pairs.get_mut(&self.user) {
+            *of_pair -= 1;
+            if *of_pair == 0 {
+                pairs.remove(&self.user);
+            }
+        }
+    }
 }
 
 /// An attempt that was let through; it counts as a mistake until it is called right.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// How long to wait before the password is looked at.
-    pub(crate) pause: Duration,
+    pause: Duration,
     keys: Vec<Key>,
-    running: Option<IpAddr>,
+    place: Option<Place>,
     limiter: Limiter,
 }
 
@@ -109,17 +176,18 @@ impl Limiter {
             .collect::<String>()
             .to_lowercase();
         let mut state = self.state();
-        let (keys, pause, running) = match guess.device {
-            Some(device) => (vec![Key::Device(user, device)], Duration::ZERO, None),
+        let (keys, pause, address) = match guess.device {
+            Some(device) => (
+                vec![Key::Device(user.clone(), device)],
+                Duration::ZERO,
+                None,
+            ),
             None => {
                 let anybody = Key::Address(guess.address);
                 let pause = state.pause(&anybody, now);
                 let pair = Key::Pair(user.clone(), guess.address);
-                (
-                    vec![pair, Key::Account(user), anybody],
-                    pause,
-                    guess.address,
-                )
+                let account = Key::Account(user.clone());
+                (vec![pair, account, anybody], pause, guess.address)
             }
         };
         let waits = keys.iter().filter(|key| !matches!(key, Key::Address(_)));
@@ -128,13 +196,13 @@ impl Limiter {
         if wait > Duration::ZERO {
             return Err(ApiError::SignInLocked(seconds(wait)));
         }
-        if let Some(address) = running {
-            let running = state.running.entry(address).or_default();
-            if *running >= AT_ONCE {
-                return Err(ApiError::RateLimited(1));
+        let place = match address {
+            None => None,
+            Some(address) => {
+                let place = state.turns(address).place(&user);
+                Some(place.ok_or(ApiError::RateLimited(1))?)
             }
-            *running += 1;
-        }
+        };
         for key in &keys {
             state.count(key.clone(), now);
         }
@@ -142,13 +210,25 @@ impl Limiter {
         Ok(Attempt {
             pause,
             keys,
-            running,
+            place,
             limiter: self.clone(),
         })
     }
 }
 
 impl Attempt {
+    /// Does the attempt when it is its turn, after the pause that the mistakes of its address cost.
+    pub(crate) async fn run<T>(&self, attempt: impl Future<Output = T>) -> Result<T, ApiError> {
+        let Some(place) = &self.place else {
+            return Ok(attempt.await);
+        };
+        let turn = tokio::time::timeout(TURN, place.turns.running.acquire()).await;
+        let turn = turn.ok().and_then(Result::ok);
+        let _turn = turn.ok_or(ApiError::RateLimited(1))?;
+        tokio::time::sleep(self.pause).await;
+        Ok(attempt.await)
+    }
+
     /// It was right: the mistakes of this person are forgotten, everywhere they were counted.
     pub(crate) fn succeeded(&self) {
         let mut state = self.limiter.state();
@@ -164,22 +244,17 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        let Some(address) = self.running else {
-            return;
-        };
-        let mut state = self.limiter.state();
-        if let Some(running) = state.running.get_mut(&address) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                state.running.remove(&address);
-            }
-        }
-    }
-}
-
 impl State {
+    fn turns(&mut self, address: IpAddr) -> Arc<Turns> {
+        self.turns.retain(|_, turns| turns.strong_count() > 0);
+        let known = self.turns.get(&address).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let turns = Arc::<Turns>::default();
+            self.turns.insert(address, Arc::downgrade(&turns));
+            turns
+        })
+    }
+
     fn known(&self, key: &Key, now: Instant) -> Option<Mistakes> {
         let known = self.mistakes.get(key).copied();
         known.filter(|known| now.saturating_duration_since(known.last) < key.memory())
@@ -331,14 +406,53 @@ mod tests {
     }
 
     #[test]
-    fn few_attempts_of_one_address_run_at_once() {
+    fn few_attempts_of_one_address_run_or_wait() {
         let (limiter, now) = (Limiter::default(), Instant::now());
-        let attempt = |n: u32| limiter.attempt(guess(&format!("u{n}"), host(1)), now);
-        let running: Vec<_> = (0..4).map(|n| attempt(n).unwrap()).collect();
-        assert_eq!(attempt(5).unwrap_err(), ApiError::RateLimited(1));
+        let attempt = |n: usize| limiter.attempt(guess(&format!("u{n}"), host(1)), now);
+        let running: Vec<_> = (0..64).map(|n| attempt(n).unwrap()).collect();
+        assert_eq!(attempt(64).unwrap_err(), ApiError::RateLimited(1));
         assert!(limiter.attempt(guess("li", host(2)), now).is_ok());
         drop(running);
-        assert!(attempt(6).is_ok());
+        assert!(attempt(65).is_ok());
+        limiter.attempt(guess("li", host(3)), now).unwrap();
+        assert!(
+            limiter.state().turns.len() <= 1,
+            "what is over is forgotten"
+        );
+    }
+
+    /// Guessers that begin anew as soon as they are refused, at one account and at invented ones.
+    #[tokio::test]
+    async fn who_guesses_without_a_break_keeps_nobody_behind_the_address_out() {
+        let limiter = Limiter::default();
+        let attempt = |user: String| {
+            let mut attempt = limiter.attempt(guess(&user, host(1)), Instant::now())?;
+            attempt.pause = Duration::ZERO;
+            Ok::<_, ApiError>(attempt)
+        };
+        let guesser = async |n: usize| {
+            for k in 0.. {
+                let user = match n {
+                    0..8 => "victim".to_owned(),
+                    _ => format!("{n}-{k}"),
+                };
+                if let Ok(attempt) = attempt(user) {
+                    let looked_at = tokio::task::yield_now();
+                    attempt.run(looked_at).await.unwrap();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let guessers = futures_util::future::join_all((0..60).map(guesser));
+        let honest = async {
+            for n in 0..100 {
+                tokio::task::yield_now().await;
+                let attempt = attempt(format!("li{n}")).unwrap();
+                attempt.run(async {}).await.unwrap();
+                attempt.succeeded();
+            }
+        };
+        futures_util::future::select(std::pin::pin!(guessers), std::pin::pin!(honest)).await;
     }
 
     #[test]
