@@ -16,7 +16,8 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
-use connection::{Answering, Door, Peer};
+use connection::{Answering, Coming, Door, Peer};
+use http_body::Body as _;
 use places::{Limits, Places};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -170,15 +171,22 @@ fn service(router: Router) -> IntoMakeServiceWithConnectInfo<Router, Peer> {
     router.into_make_service_with_connect_info()
 }
 
-/// Marks the connection as answering until the last byte of the answer is sent, and tells the router who asks.
+/// Marks the connection as one with a request until the last byte of its answer is sent, and tells the router who asks.
 async fn answer(
     ConnectInfo(peer): ConnectInfo<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let busy = peer.slot.busy();
+    let busy = Arc::new(peer.slot.busy());
     request.extensions_mut().insert(ConnectInfo(peer.address));
+    if request.body().is_end_stream() {
+        busy.answers();
+    } else {
+        let busy = busy.clone();
+        request = request.map(|body| Body::new(Coming { body, busy }));
+    }
     let response = next.run(request).await;
+    busy.answers();
     response.map(|body| Body::new(Answering { body, _busy: busy }))
 }
 

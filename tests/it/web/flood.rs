@@ -4,7 +4,7 @@ use super::{Page, address, connect, demo};
 use crate::support::{PATIENCE, http, wait_until};
 use serde_json::Value;
 use std::time::SystemTime;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What this process may have open; the connections get at most half. The demo itself has about 60
 /// open, a few more when all its readers of the records are busy, which must fit into a quarter.
@@ -79,4 +79,23 @@ async fn one_address_has_so_many_connections_and_its_idle_ones_make_room() {
         1,
         "said once: {log}"
     );
+}
+
+#[tokio::test]
+async fn requests_that_never_end_keep_nobody_out() {
+    let page = Page::start("max_connections_per_address = 8", &[]).await;
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        let mut half = connect([127, 0, 0, 1], page.address).await.unwrap();
+        let head = "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                    Content-Length: 9000\r\nExpect: 100-continue\r\n\r\n{";
+        // One that had to make room before this is written takes nothing.
+        drop(half.write_all(head.as_bytes()).await);
+        // The answer to `Expect` says that the gateway reads the body.
+        drop(half.read_u8().await);
+        held.push(half);
+        let health = http().get(page.url("/healthz")).send().await;
+        let health = health.unwrap_or_else(|error| panic!("after {}: {error:?}", held.len()));
+        assert!(health.status().is_success(), "{health:?}");
+    }
 }

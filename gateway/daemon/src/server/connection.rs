@@ -166,10 +166,40 @@ impl AsyncWrite for Connection {
     }
 }
 
+/// A request's body that says when it is there.
+pub(crate) struct Coming {
+    pub(crate) body: axum::body::Body,
+    pub(crate) busy: Arc<Busy>,
+}
+
+impl Body for Coming {
+    type Data = axum::body::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.busy.answers();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// A body that keeps its connection marked as answering until it is sent or given up.
 pub(crate) struct Answering {
     pub(crate) body: axum::body::Body,
-    pub(crate) _busy: Busy,
+    pub(crate) _busy: Arc<Busy>,
 }
 
 impl Body for Answering {

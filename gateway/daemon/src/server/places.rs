@@ -1,10 +1,12 @@
 //! How many connections the web server holds, in all and for one address, and which one goes when one more comes.
 //!
-//! A connection that waits for a request makes room for a newer one, the longest-waiting first; one whose request is
-//! being answered never does. So whoever only holds connections open shuts nobody out.
+//! A connection that waits for a request makes room for a newer one, the longest-waiting first; where none waits, one
+//! whose request is still coming. One whose request is being answered never does. So whoever only holds connections
+//! open, or sends requests that never end, shuts nobody out.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -50,8 +52,9 @@ struct Seat {
     address: IpAddr,
     /// Since when it waits for a request.
     since: Instant,
-    /// Requests that are being answered.
-    requests: usize,
+    /// Requests that are still coming, and those that are being answered.
+    coming: usize,
+    answering: usize,
     leave: CancellationToken,
 }
 
@@ -63,9 +66,12 @@ pub(crate) struct Slot {
     places: Arc<Places>,
 }
 
-/// A request that is being answered on a connection.
+/// A request on a connection: it is coming, then being answered.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<Slot>);
+pub(crate) struct Busy {
+    slot: Arc<Slot>,
+    whole: AtomicBool,
+}
 
 impl Places {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
@@ -120,7 +126,8 @@ impl Places {
         let seat = Seat {
             address,
             since: Instant::now(),
-            requests: 0,
+            coming: 0,
+            answering: 0,
             leave: leave.clone(),
         };
         table.next += 1;
@@ -162,22 +169,28 @@ impl Table {
         seats.filter(move |(_, seat)| seat.address == address)
     }
 
-    /// The connection of this address that waits longest for a request.
+    /// The connection of this address that can best go.
     fn longest_waiting(&self, address: IpAddr) -> Option<u64> {
-        let waiting = self.of(address).filter(|(_, seat)| seat.requests == 0);
-        waiting
-            .min_by_key(|(_, seat)| seat.since)
-            .map(|(id, _)| *id)
+        let free = self.of(address).filter(|(_, seat)| seat.answering == 0);
+        free.min_by_key(|(_, seat)| seat.rank()).map(|(id, _)| *id)
     }
 
-    /// The longest-waiting connection of whoever holds most of those that wait.
+    /// That of whoever holds most of those that can go: of those that wait, else of those whose request comes.
     fn victim(&self) -> Option<u64> {
-        let mut waiting: BTreeMap<IpAddr, usize> = BTreeMap::new();
-        for seat in self.seats.values().filter(|seat| seat.requests == 0) {
-            *waiting.entry(seat.address).or_default() += 1;
+        let free = || self.seats.values().filter(|seat| seat.answering == 0);
+        let waits = free().any(|seat| seat.coming == 0);
+        let mut held: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for seat in free().filter(|seat| !waits || seat.coming == 0) {
+            *held.entry(seat.address).or_default() += 1;
         }
-        let (address, _) = waiting.into_iter().max_by_key(|(_, count)| *count)?;
+        let (address, _) = held.into_iter().max_by_key(|(_, count)| *count)?;
         self.longest_waiting(address)
+    }
+}
+
+impl Seat {
+    fn rank(&self) -> (bool, Instant) {
+        (self.coming > 0, self.since)
     }
 }
 
@@ -187,21 +200,45 @@ impl Slot {
         self.leave.clone()
     }
 
-    /// Marks the connection as answering a request until the mark is dropped.
+    /// Marks the connection as one on which a request comes, until the mark is dropped.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
-        if let Some(seat) = self.places.table().seats.get_mut(&self.id) {
-            seat.requests += 1;
+        self.change(|seat| seat.coming += 1);
+        Busy {
+            slot: self.clone(),
+            whole: AtomicBool::new(false),
         }
-        Busy(self.clone())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Seat)) {
+        if let Some(seat) = self.places.table().seats.get_mut(&self.id) {
+            change(seat);
+        }
+    }
+}
+
+impl Busy {
+    /// The request is there, or nobody reads the rest of it: from now on it is being answered.
+    pub(crate) fn answers(&self) {
+        if !self.whole.swap(true, Ordering::Relaxed) {
+            self.slot.change(|seat| {
+                seat.coming = seat.coming.saturating_sub(1);
+                seat.answering += 1;
+            });
+        }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if let Some(seat) = self.0.places.table().seats.get_mut(&self.0.id) {
-            seat.requests = seat.requests.saturating_sub(1);
+        let whole = *self.whole.get_mut();
+        self.slot.change(|seat| {
+            let count = match whole {
+                true => &mut seat.answering,
+                false => &mut seat.coming,
+            };
+            *count = count.saturating_sub(1);
             seat.since = Instant::now();
-        }
+        });
     }
 }
 
@@ -240,12 +277,40 @@ mod tests {
         let second = places.take(from(1)).unwrap();
         let third = places.take(from(1)).unwrap();
         assert!(first.leave.is_cancelled() && !second.leave.is_cancelled());
-        let (_one, two) = (second.busy(), third.busy());
+        let (one, two) = (second.busy(), third.busy());
+        one.answers();
+        two.answers();
         assert!(places.take(from(1)).is_none(), "both are being answered");
         assert!(places.take(from(2)).is_some(), "others are not concerned");
         drop(two);
         assert!(places.take(from(1)).is_some());
         assert!(third.leave.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn one_whose_request_is_still_coming_makes_room_after_those_that_wait() {
+        let places = places(3, 3);
+        let half = places.take(from(1)).unwrap();
+        let whole = places.take(from(1)).unwrap();
+        let waits = places.take(from(1)).unwrap();
+        let (_coming, answered) = (half.busy(), whole.busy());
+        answered.answers();
+        answered.answers();
+        let _guest = places.take(from(2)).unwrap();
+        assert!(waits.leave.is_cancelled() && !half.leave.is_cancelled());
+        let _next = places.take(from(1)).unwrap().busy();
+        drop(answered);
+        assert!(places.take(from(1)).is_some(), "one that waits again");
+        assert!(whole.leave.is_cancelled() && !half.leave.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn requests_that_never_end_keep_nobody_out() {
+        let places = places(6, 3);
+        let held: Vec<_> = (0..6).map(|n| places.take(from(n / 3)).unwrap()).collect();
+        let _coming: Vec<_> = held.iter().map(Slot::busy).collect();
+        assert!(places.take(from(9)).is_some());
+        assert!(places.take(from(0)).is_some());
     }
 
     #[tokio::test]
