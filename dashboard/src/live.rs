@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use zhiban_core::alarm::{AlarmChange, AlarmState};
 use zhiban_core::work_order::WorkOrderChange;
 use zhiban_core::{
-    Alarm, AlarmId, Model, PointId, Priority, Quality, Snapshot, Timestamp, WorkOrderNumber,
+    Alarm, AlarmId, Model, PointId, Priority, Quality, Snapshot, Timestamp, Value, WorkOrderNumber,
     WorkOrderStatus,
 };
 
@@ -377,13 +377,26 @@ fn row(snapshot: &Snapshot, id: PointId) -> Option<Json> {
         Quality::Bad(_) => 2,
         Quality::Stale(_) => 3,
     };
-    let value = state.value.as_ref().map(wire::value);
+    let value = state.value.as_ref().map(for_browsers);
     Some(json!([
         &*point.key,
         value,
         quality,
         state.at.map(Timestamp::millis)
     ]))
+}
+
+/// The largest whole number up to which a browser's numbers are exact: 2^53 - 1.
+const EXACT: u64 = (1 << 53) - 1;
+
+/// A value as a browser can take it: a whole number that its numbers cannot hold is a text.
+fn for_browsers(value: &Value) -> Json {
+    match value {
+        Value::Integer(number) if number.unsigned_abs() > EXACT => number.to_string().into(),
+        Value::Integer(_) | Value::Flag(_) | Value::Number(_) | Value::Text(_) => {
+            wire::value(value)
+        }
+    }
 }
 
 /// One event without its number.

@@ -284,3 +284,35 @@ for (const [what, lang, words, asset] of [
     await way.cut();
   });
 }
+
+test("a counter that a browser's numbers cannot hold is shown digit by digit", { skip: skip() }, async () => {
+  const context = await browser.newContext();
+  await own(context);
+  await context.addInitScript(() => {
+    window.EventSource = class extends EventSource {
+      constructor(url) {
+        super(url);
+        window.stream = this;
+      }
+    };
+  });
+  const page = await demo.sign_in(context, "en");
+  await page.goto(`${demo.said.dashboard}/assets/A1`);
+  await live(page);
+  const counter = page.locator('[data-v][data-k="counter"]:not([data-w])').first();
+  const key = await counter.getAttribute("data-v");
+  for (const [sent, shown] of [["9007199254740993", "9,007,199,254,740,993"], ["-9223372036854775808", "-9,223,372,036,854,775,808"]]) {
+    // The next real value may come between: what was sent must have been there once.
+    await page.evaluate(
+      ([key, sent]) => {
+        const element = document.querySelector(`[data-v="${key}"][data-k="counter"]`);
+        window.shown = [];
+        new MutationObserver(() => window.shown.push(element.textContent)).observe(element, { childList: true, characterData: true, subtree: true });
+        window.stream.dispatchEvent(new MessageEvent("p", { data: JSON.stringify([[key, sent, 0, Date.now()]]) }));
+      },
+      [key, sent],
+    );
+    await page.waitForFunction((shown) => window.shown.includes(shown), shown, { timeout: SOON });
+  }
+  await leave(context);
+});

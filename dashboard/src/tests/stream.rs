@@ -163,6 +163,24 @@ async fn first_all_then_only_what_changes() {
 }
 
 #[tokio::test]
+async fn whole_numbers_that_browsers_would_round_come_as_their_digits() {
+    let served = serve().await;
+    let mut listener = Listener::open(served.port, "?sets=asset:A3").await;
+    listener.wait("p").await;
+    for (number, sent) in [
+        ((1 << 53) - 1, json!(9_007_199_254_740_991_i64)),
+        ((1 << 53) + 1, json!("9007199254740993")),
+        (i64::MIN, json!("-9223372036854775808")),
+    ] {
+        served
+            .web
+            .fixture
+            .set(&[("A3/floor", Value::Integer(number))]);
+        assert_eq!(listener.wait("p").await[0][1], sent);
+    }
+}
+
+#[tokio::test]
 async fn the_overview_has_every_point_and_beats() {
     let served = serve().await;
     let mut listener = Listener::open(served.port, "").await;

@@ -123,7 +123,9 @@ function room(low: number | null, high: number | null): [number, number] {
 function text(data: DOMStringMap, n: number | null | undefined): string {
   if (n === null || n === undefined) return word("value.none");
   const words = data["flag"] === undefined ? undefined : (JSON.parse(data["flag"]) as string[]);
-  return words?.[Math.round(n)] ?? number(n, Number(data["d"] ?? 0));
+  // Where not every whole number can be held, this one may be its neighbour.
+  const near = Math.abs(n) > Number.MAX_SAFE_INTEGER ? "≈ " : "";
+  return words?.[Math.round(n)] ?? near + number(n, Number(data["d"] ?? 0));
 }
 
 /** As many decimals as tell the axis' steps apart. */

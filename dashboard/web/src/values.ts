@@ -127,7 +127,9 @@ export function format(element: HTMLElement, value: Row[1]): string {
     const found = (JSON.parse(codes) as Record<string, string>)[String(value)];
     if (found !== undefined) return found;
   }
-  return typeof value === "number" ? number(value, Number(element.dataset["d"] ?? 0)) : plain(String(value));
+  if (typeof value === "number") return number(value, Number(element.dataset["d"] ?? 0));
+  // A whole number that numbers here cannot hold comes as its digits.
+  return element.dataset["k"] === "counter" ? grouped(String(value)) : plain(String(value));
 }
 
 /** Marks that turn the direction of writing are shown, as the server shows them, and turn nothing. */
@@ -139,6 +141,10 @@ function plain(text: string): string {
 export function number(value: number, decimals: number): string {
   let text = value.toFixed(decimals);
   if (Number(text) === 0) text = text.replace("-", "");
+  return grouped(text);
+}
+
+function grouped(text: string): string {
   const [whole = "", part] = text.split(".");
   const digits = whole.replace("-", "");
   const grouped = digits.length > 4 ? whole.replace(/\B(?=(\d{3})+$)/g, ",") : whole;
