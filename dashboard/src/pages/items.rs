@@ -37,6 +37,8 @@ pub(crate) struct OrderRef {
     pub(crate) short: String,
     pub(crate) status: String,
     pub(crate) assignee: String,
+    /// Whether it was over or completed once, and is work again.
+    pub(crate) reopened: bool,
 }
 
 impl AlarmItem {
@@ -97,6 +99,7 @@ impl AlarmItem {
                 assignee: order
                     .and_then(|one| one.assignee.as_deref())
                     .map_or_else(String::new, |user| visit.person(user)),
+                reopened: order.is_some_and(|one| one.reopened_at.is_some()),
             }
         });
         Self {

@@ -1,6 +1,7 @@
 //! Pages as people meet them: in both languages, without scripts, with forms alone.
 
 mod given_back;
+mod limits;
 
 use super::words::tests::table;
 use crate::fixture::{Fixture, PASSWORD, USER};
