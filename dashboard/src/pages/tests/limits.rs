@@ -24,24 +24,37 @@ async fn surfaces(person: &Person, order: &str, language: &str) -> Vec<(&'static
     ]
 }
 
-/// In each language: which limit it is, that it stands on hold, that the work was called done.
-const WORDS: [(&str, [&str; 2], &str, &str, &str, &str); 2] = [
-    (
-        "zh-CN",
-        ["完工时限", "完工时限"],
-        "接单时限",
-        "挂起停表，剩",
-        "按时完工，剩",
-        "重开",
-    ),
-    (
-        "en",
-        ["To complete", "Time limit to complete"],
-        "Time limit to accept:",
-        "clock stopped on hold,",
-        "completed in time,",
-        "re-opened",
-    ),
+/// What the pages say in a language.
+struct Words {
+    language: &'static str,
+    /// Which limit it is: in a list, and on the order's page.
+    limit: [&'static str; 2],
+    respond: &'static str,
+    held: &'static str,
+    completed: &'static str,
+    again: &'static str,
+    open_again: &'static str,
+}
+
+const WORDS: [Words; 2] = [
+    Words {
+        language: "zh-CN",
+        limit: ["完工时限", "完工时限"],
+        respond: "接单时限",
+        held: "挂起停表，剩",
+        completed: "按时完工，剩",
+        again: "重开",
+        open_again: "重新打开",
+    },
+    Words {
+        language: "en",
+        limit: ["To complete", "Time limit to complete"],
+        respond: "Time limit to accept:",
+        held: "clock stopped on hold,",
+        completed: "completed in time,",
+        again: "re-opened",
+        open_again: "Open again since",
+    },
 ];
 
 #[tokio::test]
@@ -49,16 +62,16 @@ async fn every_page_says_which_limit_runs_and_which_stands() {
     let mut person = Person::new().await;
     person.fixture.trip();
     let order = person.order().await;
-    for (language, [short, long], respond, _, _, _) in WORDS {
-        for (place, text) in surfaces(&person, &order, language).await {
+    for words in WORDS {
+        for (place, text) in surfaces(&person, &order, words.language).await {
             assert!(
-                text.contains(short) || text.contains(long),
+                words.limit.iter().any(|limit| text.contains(limit)),
                 "{place}: {text}"
             );
             let counts = text.contains("data-due") || text.contains("data-count");
             assert!(counts, "{place}: {text}");
             let accepts = place == "the order";
-            assert_eq!(text.contains(respond), accepts, "{place}: {text}");
+            assert_eq!(text.contains(words.respond), accepts, "{place}: {text}");
         }
     }
     person.sign_in("zhao").await;
@@ -72,15 +85,18 @@ async fn every_page_says_which_limit_runs_and_which_stands() {
             person.step(&order, "in_progress", &[]).await;
             person.step(&order, step, fields).await;
         }
-        for (language, [short, long], respond, held, completed, _) in WORDS {
-            let stands = if step == "on_hold" { held } else { completed };
-            for (place, text) in surfaces(&person, &order, language).await {
+        for words in WORDS {
+            let stands = match step {
+                "on_hold" => words.held,
+                _ => words.completed,
+            };
+            for (place, text) in surfaces(&person, &order, words.language).await {
                 assert!(text.contains(stands), "{step}, {place}: {text}");
                 assert!(
-                    text.contains(short) || text.contains(long),
+                    words.limit.iter().any(|limit| text.contains(limit)),
                     "{step}, {place}: {text}"
                 );
-                for runs in ["data-due", "data-count", respond] {
+                for runs in ["data-due", "data-count", words.respond] {
                     assert!(!text.contains(runs), "{step}, {place}: {text}");
                 }
             }
@@ -97,9 +113,9 @@ async fn every_page_says_that_an_order_is_work_again() {
     for step in ["accepted", "on_site", "in_progress"] {
         person.step(&order, step, &[]).await;
     }
-    for (language, _, _, _, _, again) in WORDS {
-        for (place, text) in surfaces(&person, &order, language).await {
-            assert!(!text.contains(again), "{place}: {text}");
+    for words in WORDS {
+        for (place, text) in surfaces(&person, &order, words.language).await {
+            assert!(!text.contains(words.again), "{place}: {text}");
         }
     }
     let done = [("cause", "轴承损坏"), ("remedy", "更换轴承")];
@@ -107,20 +123,19 @@ async fn every_page_says_that_an_order_is_work_again() {
     person.fixture.calm();
     // The fault is there again: its order is, too.
     person.fixture.trip();
-    for (language, _, _, _, _, again) in WORDS {
+    for words in WORDS {
         let no = short(&order);
-        for (place, text) in surfaces(&person, &order, language).await {
-            let said = match (place, language) {
-                ("the order", "zh-CN") => "重新打开",
-                ("the order", _) => "Open again since",
-                _ => again,
+        for (place, text) in surfaces(&person, &order, words.language).await {
+            let said = match place {
+                "the order" => words.open_again,
+                _ => words.again,
             };
             assert!(text.contains(said), "{place}: {text}");
         }
-        let alarms = person.read("/alarms", language).await;
+        let alarms = person.read("/alarms", words.language).await;
         let id = piece(&alarms, "<tr id=\"row-", "\"").to_owned();
-        let alarm = person.read(&format!("/alarms/{id}"), language).await;
-        let overview = person.read("/", language).await;
+        let alarm = person.read(&format!("/alarms/{id}"), words.language).await;
+        let overview = person.read("/", words.language).await;
         let lines = [
             ("the alarms", piece(&alarms, "<tr id=\"row-", "</tr>")),
             ("the guide", piece(&alarms, "<p class=\"acts\">", "</p>")),
@@ -134,8 +149,8 @@ async fn every_page_says_that_an_order_is_work_again() {
             ),
         ];
         for (place, text) in lines {
-            let marked = text.contains(again) && text.contains(&no);
-            assert!(marked, "{place} in {language}: {text}");
+            let marked = text.contains(words.again) && text.contains(&no);
+            assert!(marked, "{place} in {}: {text}", words.language);
         }
     }
 }
