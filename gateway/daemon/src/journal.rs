@@ -87,7 +87,8 @@ pub struct OutboxEntry {
 /// By what a second copy of a received message is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InboxKey {
-    /// The first 16 bytes of SHA-256 of link, topic, payload and the broker's number.
+    /// The start of SHA-256 of the link, 4 bytes; the broker's number, 2 bytes; the start of SHA-256 of
+    /// topic and payload, 10 bytes.
     pub hash: [u8; 16],
     /// Whether a known key means a second copy: the broker marked the message as sent again.
     /// Two messages that only say "on" are not copies of each other.

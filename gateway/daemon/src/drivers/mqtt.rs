@@ -188,18 +188,19 @@ impl Feeder {
     /// keeps its number. Its own time makes none: a clock may stand still, or know only seconds.
     /// A number is given again, and anew in each session: only the latest under it has a copy.
     fn key(&mut self, message: &Received) -> InboxKey {
-        let mut hash = Sha256::new();
-        for part in [self.link.as_bytes(), message.topic.as_bytes()] {
-            hash.update(part);
-            hash.update([0]);
-        }
-        hash.update(&message.payload);
-        if let Some(packet) = message.packet {
-            hash.update([0]);
-            hash.update(packet.to_be_bytes());
-        }
-        let digest: [u8; 32] = hash.finalize().into();
-        let hash = *digest.first_chunk().unwrap_or(&[0; 16]);
+        let link: [u8; 32] = Sha256::digest(self.link.as_bytes()).into();
+        let mut text = Sha256::new();
+        text.update(message.topic.as_bytes());
+        text.update([0]);
+        text.update(&message.payload);
+        let text: [u8; 32] = text.finalize().into();
+        // No message has the number 0.
+        let number = message.packet.unwrap_or(0).to_be_bytes();
+        let parts = link.iter().take(4).chain(&number).chain(&text);
+        let mut hash = [0; 16];
+        hash.iter_mut()
+            .zip(parts)
+            .for_each(|(to, from)| *to = *from);
         let numbers = &mut self.numbers;
         let came = message
             .packet

@@ -1,20 +1,29 @@
 //! Which messages were received lately, so that a second copy does nothing a second time.
 //!
 //! It only ever answers "a copy" for a message that its sender says it sends again: two messages
-//! that just say "on" are two events.
+//! that just say "on" are two events. A broker gives a number again once it is free, so only the
+//! newest message under a number has a copy, and only for as long as it can still be on its way.
 
 use crate::journal::InboxKey;
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashMap;
 use zhiban_core::{Input, PointUpdate};
 
-/// How many messages are remembered; a broker sends again far fewer.
-const REMEMBERED: usize = 200_000;
+/// After how many further messages of its link a message is not sent again: a broker that counts its
+/// numbers up comes back to one after 65 535, and none has as many on their way.
+const ON_THEIR_WAY: u64 = 60_000;
 
-/// Messages received lately, oldest forgotten first.
+/// Messages received lately, by link.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    known: HashSet<[u8; 16]>,
-    order: VecDeque<[u8; 16]>,
+    links: HashMap<[u8; 4], Link>,
+}
+
+/// The messages of one link.
+#[derive(Debug, Default)]
+struct Link {
+    count: u64,
+    /// Under each number of the broker the newest message: how many came before it, and its hash.
+    newest: HashMap<u16, (u64, [u8; 10])>,
 }
 
 impl Inbox {
@@ -29,20 +38,27 @@ impl Inbox {
 
     /// Whether this is a second copy.
     pub fn is_copy(&self, key: &InboxKey) -> bool {
-        key.unique && self.known.contains(&key.hash)
+        let (link, number, message) = parts(key);
+        let newest = self.links.get(&link).and_then(|link| {
+            let (before, newest) = link.newest.get(&number)?;
+            (link.count - before <= ON_THEIR_WAY).then_some(newest)
+        });
+        key.unique && newest == Some(&message)
     }
 
     /// Remembers a message.
     pub fn insert(&mut self, key: InboxKey) {
-        if self.known.insert(key.hash) {
-            self.order.push_back(key.hash);
-        }
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
+        let (link, number, message) = parts(&key);
+        let link = self.links.entry(link).or_default();
+        link.newest.insert(number, (link.count, message));
+        link.count += 1;
     }
+}
+
+/// The link, the broker's number, and the message.
+fn parts(key: &InboxKey) -> ([u8; 4], u16, [u8; 10]) {
+    let [a, b, c, d, high, low, message @ ..] = key.hash;
+    ([a, b, c, d], u16::from_be_bytes([high, low]), message)
 }
 
 /// What still counts of a copy: how the link stands, which its driver will not say again, and the
@@ -76,18 +92,47 @@ mod tests {
         AssetId, LinkState, PointId, Quality, Sample, SampleBatch, Timestamp, Value,
     };
 
+    /// What a broker sends again, by default.
+    fn key(link: u8, number: u16, message: u8) -> InboxKey {
+        let mut hash = [message; 16];
+        hash[..4].copy_from_slice(&[link; 4]);
+        hash[4..6].copy_from_slice(&number.to_be_bytes());
+        InboxKey { hash, unique: true }
+    }
+
     #[test]
     fn only_a_message_that_is_sent_again_is_a_copy() {
         let mut inbox = Inbox::default();
-        let mut key = InboxKey {
-            hash: [7; 16],
-            unique: true,
-        };
-        assert!(!inbox.is_copy(&key));
-        inbox.insert(key);
-        assert!(inbox.is_copy(&key));
-        key.unique = false;
-        assert!(!inbox.is_copy(&key), "\"on\" twice is two events");
+        let mut on = key(1, 7, 1);
+        assert!(!inbox.is_copy(&on));
+        inbox.insert(on);
+        assert!(inbox.is_copy(&on));
+        assert!(!inbox.is_copy(&key(2, 7, 1)) && !inbox.is_copy(&key(1, 8, 1)));
+        on.unique = false;
+        assert!(!inbox.is_copy(&on), "\"on\" twice is two events");
+    }
+
+    /// A broker that takes the smallest free number: on, off and on are all number 1.
+    #[test]
+    fn only_the_newest_message_of_a_number_has_a_copy_after_a_restart_too() {
+        let (on, off) = (key(1, 1, 1), key(1, 1, 0));
+        let inbox = Inbox::restore([on, off]);
+        assert!(!inbox.is_copy(&on), "a new fire");
+        assert!(inbox.is_copy(&off));
+    }
+
+    /// A broker that counts its numbers up comes back to each.
+    #[test]
+    fn what_cannot_be_on_its_way_any_more_has_no_copy() {
+        let on = key(1, 1, 1);
+        let others = |n: u16| (0..n).map(|n| key(1, n.wrapping_add(2), 0));
+        let mut inbox = Inbox::restore([on].into_iter().chain(others(50_000)));
+        for _ in 0..100_000 {
+            inbox.insert(key(2, 9, 1));
+        }
+        assert!(inbox.is_copy(&on), "other links count for themselves");
+        others(50_000).for_each(|key| inbox.insert(key));
+        assert!(!inbox.is_copy(&on));
     }
 
     #[test]
@@ -112,18 +157,5 @@ mod tests {
         assert_eq!(links, [link]);
         assert_eq!(updates.len(), 1);
         assert_eq!(updates[0].at, Timestamp(5));
-    }
-
-    #[test]
-    fn the_oldest_are_forgotten_first() {
-        let key = |n: usize| {
-            let mut hash = [0; 16];
-            hash[..8].copy_from_slice(&n.to_be_bytes());
-            InboxKey { hash, unique: true }
-        };
-        let inbox = Inbox::restore((0..=REMEMBERED).map(key));
-        assert!(!inbox.is_copy(&key(0)));
-        assert!(inbox.is_copy(&key(1)));
-        assert!(inbox.is_copy(&key(REMEMBERED)));
     }
 }
