@@ -137,16 +137,17 @@ impl Feeder {
     }
 
     async fn message(&mut self, mut message: Received) -> Result<(), Stopped> {
+        let raw = Raw {
+            topic: &message.topic,
+            payload: &message.payload,
+            retained: message.retained,
+            repeated: message.repeated,
+            epoch: message.epoch,
+            now: Timestamp::from(Utc::now()),
+        };
         let meaning = match message.oversize {
-            true => self.devices.too_large(&message.topic, &message.payload),
-            false => self.devices.decode(Raw {
-                topic: &message.topic,
-                payload: &message.payload,
-                retained: message.retained,
-                repeated: message.repeated,
-                epoch: message.epoch,
-                now: Timestamp::from(Utc::now()),
-            }),
+            true => self.devices.too_large(raw),
+            false => self.devices.decode(raw),
         };
         self.count(&meaning);
         if meaning.times_changed {

@@ -110,15 +110,20 @@ impl Devices {
     }
 
     /// A message that was too large to be looked at; `payload` is its beginning.
-    pub(super) fn too_large(&self, topic: &str, payload: &[u8]) -> Meaning {
-        for target in self.topics.about(topic).targets {
-            let device = target.device;
-            self.reasons.bad(device, Why::TooLarge, topic, payload, "");
-        }
-        Meaning {
+    pub(super) fn too_large(&mut self, raw: Raw<'_>) -> Meaning {
+        let mut meaning = Meaning {
             problem: Some("it is too large to be looked at"),
             ..Meaning::default()
+        };
+        for target in self.topics.about(raw.topic).targets {
+            let device = target.device;
+            self.reasons
+                .bad(device, Why::TooLarge, raw.topic, raw.payload, "");
+            if let Some(known) = self.known.get_mut(device) {
+                known.unread(target, raw, &mut meaning);
+            }
         }
+        meaning
     }
 
     /// The topics to subscribe to.
@@ -251,9 +256,8 @@ impl Known {
         for row in &target.rows {
             let decoder = self.device.decoders.get(*row);
             if let Some(reading) = decoder.and_then(|decoder| decoder.message(message)) {
-                let row = u32::try_from(*row).unwrap_or(u32::MAX);
                 samples.push(Sample {
-                    point: PointId(self.first_point.0.saturating_add(row)),
+                    point: self.point(*row),
                     value: reading.value,
                     quality: reading.quality,
                 });
@@ -293,6 +297,31 @@ impl Known {
             retained,
         }));
         used
+    }
+
+    /// A message came and nothing of it is known: what it may have said is bad from now on.
+    fn unread(&mut self, target: &Target, raw: Raw<'_>, meaning: &mut Meaning) {
+        let rows = target.rows.iter();
+        let samples = rows.map(|row| Sample {
+            point: self.point(*row),
+            value: None,
+            quality: Quality::Bad(QualityReason::Undecodable),
+        });
+        let samples = samples.collect();
+        if !raw.retained {
+            meaning.inputs.extend(self.set(LinkState::Up));
+        }
+        meaning.inputs.push(Input::Samples(SampleBatch {
+            asset: self.asset,
+            at: raw.now,
+            samples,
+            retained: raw.retained,
+        }));
+    }
+
+    fn point(&self, row: usize) -> PointId {
+        let row = u32::try_from(row).unwrap_or(u32::MAX);
+        PointId(self.first_point.0.saturating_add(row))
     }
 
     fn tell_repaired(&mut self, topic: &str) {

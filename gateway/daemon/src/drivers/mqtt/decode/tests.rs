@@ -213,6 +213,18 @@ fn what_cannot_be_decoded_says_why() {
 }
 
 #[test]
+fn what_a_message_too_large_to_be_read_may_have_said_is_bad() {
+    let mut devices = devices();
+    devices.decode(raw("楼/P1/state", r#"{"p": 1.5, "run": true}"#));
+    let meaning = devices.too_large(raw("楼/P1/state", "{"));
+    assert!(meaning.problem.is_some());
+    let samples = &batch(&meaning).samples;
+    let undecodable = Quality::Bad(QualityReason::Undecodable);
+    let bad = |sample: &Sample| sample.quality == undecodable && sample.value.is_none();
+    assert!(samples.len() == 2 && samples.iter().all(bad), "{samples:?}");
+}
+
+#[test]
 fn what_one_device_takes_is_no_dead_letter_for_another() {
     // The topics of the two overlap: one reads the pressure of the whole building's messages.
     let all = PROFILE
