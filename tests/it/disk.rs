@@ -197,6 +197,50 @@ async fn a_gateway_starts_on_a_full_disk_and_records_when_there_is_room() {
     BEACONS.assert_exactly_once(&site.db()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_starts_on_a_disk_that_takes_nothing_and_opens_it_when_it_does() {
+    let Some(site) = Site::new().await else {
+        return;
+    };
+    // A new box whose disk is full already: there is not even room for an empty record store.
+    std::fs::create_dir(site.data()).unwrap();
+    site.disk.fill();
+    let mut gateway = site.start();
+    wait_until(PATIENCE, "the truth about it", async || {
+        site.healthz().await == 503
+    })
+    .await;
+    assert!(gateway.log().contains("no room"), "{}", gateway.log());
+    site.disk.free();
+    // It starts anew by itself; what the broker kept is recorded.
+    site.send(0..1).await;
+    site.wait_for_orders(1, SECONDS * 2, &gateway).await;
+    gateway.kill();
+
+    // A disk that the system will not write any more, as after a fault of a memory card.
+    site.disk.set_read_only(true);
+    let mut gateway = site.start();
+    gateway.answers(&format!("{}/readyz", site.url)).await;
+    wait_until(PATIENCE, "the subscription", async || {
+        gateway.log().contains("subscribed")
+    })
+    .await;
+    site.send(1..2).await;
+    wait_until(PATIENCE, "the truth about it", async || {
+        site.healthz().await == 503
+    })
+    .await;
+    let log = gateway.log();
+    assert!(log.contains("its disk is read-only"), "{log}");
+    assert!(log.contains("a copy in memory"), "{log}");
+    site.disk.set_read_only(false);
+    site.wait_for_orders(2, SECONDS * 2, &gateway).await;
+    wait_until(SECONDS, "health", async || site.healthz().await == 200).await;
+    assert!(gateway.stop().await.success());
+    let orders = i64::try_from(2 * BEACONS.devices).unwrap();
+    assert_eq!(site.orders().await, orders, "none twice");
+}
+
 /// What a restart of the machine leaves on a disk of its own: the index of the log is in memory.
 fn remove_shared_index(data: &Path) {
     for file in ["core.db-shm", "telemetry.db-shm"] {

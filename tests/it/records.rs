@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::support::beacon::count;
 use crate::support::zhiban::{Zhiban, run};
 use crate::support::{PATIENCE, free_port, http, wait_until};
 
@@ -163,6 +164,27 @@ async fn a_record_store_that_is_removed_under_the_gateway_comes_back_whole() {
     assert!(log.contains("was removed while the gateway runs"), "{log}");
     assert!(log.contains("no record is lost"), "{log}");
     site.wait_for_titles(&["one", "two"]).await;
+}
+
+/// What was recorded last is only in the log: a job that tidies up, or copies the folder, may take it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_removed_under_the_gateway_loses_no_record() {
+    let mut site = Site::start().await;
+    site.add_order("one").await;
+    std::fs::remove_file(site.data().join("core.db-wal")).unwrap();
+    wait_until(PATIENCE * 2, "a new start", async || {
+        site.gateway.log().contains("all parts are started again")
+    })
+    .await;
+    let log = site.gateway.log();
+    assert!(
+        log.contains("core.db-wal was removed while the gateway runs"),
+        "{log}"
+    );
+    site.gateway.kill();
+    let file = site.data().join("core.db");
+    let orders = count(&file, "select count(*) from work_order").await;
+    assert_eq!(orders, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,17 @@ pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
     )
 }
 
+/// A folder in memory, where a start finds a disk that takes nothing; it goes with the value.
+pub(crate) fn folder_in_memory() -> io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("zhiban-");
+    let in_memory = builder.tempdir_in("/dev/shm");
+    in_memory.or_else(|_| builder.tempdir())
+}
+
+/// So much must be free before files are opened again that a start could not open.
+const ENOUGH: u64 = 4 << 20;
+
 /// The disk of a data folder.
 #[derive(Debug)]
 pub struct Disk {
@@ -74,6 +85,11 @@ impl Disk {
     /// How many bytes are free; as many as there can be where the system does not say.
     pub fn free(&self) -> u64 {
         self.measure().map_or(u64::MAX, |(free, _)| free)
+    }
+
+    /// Whether there is room to begin again what found none.
+    pub(crate) fn has_enough(&self) -> bool {
+        self.free() >= ENOUGH && !self.is_full()
     }
 
     /// Whether a write may have failed for want of room. What is free may be free for others only:

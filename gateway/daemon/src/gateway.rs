@@ -109,8 +109,8 @@ impl Gateway {
         let (drivers, engine, rest) = (Group::default(), Group::default(), Group::default());
 
         let (options, model) = (history_options(&loaded, &journal)?, loaded.model.clone());
-        let (history, series, health) =
-            history::start(options, model, rest.stop.clone(), &rest.tasks).await?;
+        let (history, series, health, elsewhere) =
+            history::start_anyhow(options, model, rest.stop.clone(), &rest.tasks).await?;
         let (routes, unrecorded, wake) = start_outbox(&loaded, &journal, &board, &steps, &rest)?;
         let (snapshot, snapshots) = watch::channel(Arc::new(facility.snapshot(now)));
         let (live, _) = broadcast::channel(LIVE);
@@ -134,7 +134,7 @@ impl Gateway {
         engine
             .tasks
             .spawn(Engine::new(parts).run(queue, engine.stop.clone()));
-        let photos = open_photos(&loaded)?.on(journal.store().disk().clone());
+        let photos = open_photos(&loaded).on(journal.store().disk().clone());
         start_drivers(&loaded, &handle, &board, &drivers)?;
         maintain(journal.clone(), steps.clone(), &rest);
         let accounts = Accounts::with_steps(journal.store().clone(), steps);
@@ -154,7 +154,7 @@ impl Gateway {
         });
         let (http, stop) = (&loaded.config.http, drivers.stop.clone());
         server::serve(socket, http, router, &board, &rest.tasks, stop)?;
-        let again = keep(&journal, &board, pulse, health, &rest);
+        let again = keep(&journal, &board, pulse, (health, elsewhere), &rest);
         Ok(Self {
             loaded,
             address,
@@ -217,14 +217,10 @@ fn new_board() -> Arc<Board> {
     board
 }
 
-fn open_photos(loaded: &Loaded) -> Result<PhotoFolder> {
+fn open_photos(loaded: &Loaded) -> PhotoFolder {
     let storage = &loaded.config.storage;
-    let folder = storage.data_dir.join("photos");
     let quota = u64::from(storage.photo_quota_mib) << 20;
-    PhotoFolder::open(folder.clone(), quota).with_context(|| {
-        let folder = folder.display();
-        format!("cannot use the folder of photos {folder}: give its owner the right to read and write it")
-    })
+    PhotoFolder::open(storage.data_dir.join("photos"), quota)
 }
 
 /// Starts looking after the data folder, and telling whoever restarts the gateway how it is.
@@ -232,7 +228,7 @@ fn keep(
     journal: &Arc<Journal>,
     board: &Arc<Board>,
     pulse: Pulse,
-    health: history::HistoryHealth,
+    (health, elsewhere): (history::HistoryHealth, Option<history::Elsewhere>),
     rest: &Group,
 ) -> watch::Receiver<Option<String>> {
     let (again, asked) = watch::channel(None);
@@ -241,6 +237,7 @@ fn keep(
         board: board.clone(),
         pulse: pulse.clone(),
         again,
+        elsewhere,
     };
     rest.tasks.spawn(keeper.run(rest.stop.clone()));
     let watch = watchdog::run(pulse, board.clone(), health, rest.stop.clone());

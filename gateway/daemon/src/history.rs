@@ -7,6 +7,7 @@
 mod chunk;
 mod codec;
 mod dictionary;
+mod elsewhere;
 mod embedded;
 mod events;
 mod filter;
@@ -19,6 +20,7 @@ mod series;
 mod store;
 mod writer;
 
+pub use elsewhere::{Elsewhere, start_anyhow};
 pub use embedded::Embedded;
 pub use events::{EventLine, EventValue, events};
 pub use health::HistoryHealth;

@@ -15,6 +15,7 @@ pub(crate) mod read;
 mod record;
 mod restore;
 mod snapshot;
+mod stand_in;
 mod start;
 mod store;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod write;
 
 pub use error::JournalError;
 pub use restore::Unconfigured;
+pub(crate) use stand_in::StandIn;
 pub use store::Store;
 
 use std::sync::Arc;

@@ -5,7 +5,8 @@
 
 use crate::disk::{Disk, Standing};
 use crate::health::Board;
-use crate::journal::{Journal, JournalError, aside, backup};
+use crate::history::Elsewhere;
+use crate::journal::{Journal, JournalError, StandIn, aside, backup};
 use crate::watchdog::Pulse;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub(crate) struct Keeper {
     pub(crate) board: Arc<Board>,
     pub(crate) pulse: Pulse,
     pub(crate) again: Again,
+    /// Where telemetry is, when its file could not be opened.
+    pub(crate) elsewhere: Option<Elsewhere>,
 }
 
 impl Keeper {
@@ -48,6 +51,17 @@ impl Keeper {
             self.look_at_the_disk().await;
             self.look_at_the_file().await;
             self.look_at_what_is_beside();
+            self.look_at_telemetry().await;
+        }
+    }
+
+    /// Telemetry goes back to its file as soon as that can be opened.
+    async fn look_at_telemetry(&self) {
+        let records = self.journal.store().stand_in().is_none();
+        if let Some(elsewhere) = self.elsewhere.as_ref().filter(|_| records)
+            && elsewhere.is_over().await
+        {
+            self.ask("telemetry.db can be opened again".to_owned());
         }
     }
 
@@ -68,10 +82,23 @@ impl Keeper {
     /// A file that was removed or is damaged takes no record any more.
     async fn look_at_the_file(&self) {
         let store = self.journal.store();
+        if let Some(stand_in) = store.stand_in() {
+            let refusal = stand_in.refusal();
+            self.board.set("journal", false, true, refusal.to_string());
+            self.pulse.commit_failed(&refusal);
+            let store = store.clone();
+            let over = move || store.stand_in().is_some_and(StandIn::is_over);
+            if tokio::task::spawn_blocking(over).await.unwrap_or(false) {
+                self.ask("the data folder can be written again".to_owned());
+            }
+            return;
+        }
         if let Err(error) = store.refuse_if_gone() {
             self.board.set("journal", false, true, error.to_string());
             self.pulse.commit_failed(&error);
-            if matches!(&error, JournalError::Gone { what, .. } if *what == "removed") {
+            // The records are still in what is open, but for those of a file that another one replaced.
+            let whole = |file: &Path, what: &str| what == "removed" || file != store.file();
+            if matches!(&error, JournalError::Gone { file, what } if whole(file, what)) {
                 match store.rescue().await {
                     Ok(()) => tracing::warn!("the records of the removed file are copied"),
                     Err(error) => tracing::error!(
@@ -128,7 +155,9 @@ impl Keeper {
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             pulse.tick().await;
-            if self.journal.store().disk().is_given_up() || !self.journal.snapshot_is_due() {
+            let store = self.journal.store();
+            let waits = store.disk().is_given_up() || store.stand_in().is_some();
+            if waits || !self.journal.snapshot_is_due() {
                 continue;
             }
             match self.journal.take_snapshot().await {

@@ -30,27 +30,23 @@ pub struct PhotoFolder {
 }
 
 impl PhotoFolder {
-    /// Opens the folder, making it when it is not there; what a kill left half-written goes.
-    ///
-    /// # Errors
-    /// The folder cannot be made or read.
-    pub fn open(folder: PathBuf, quota: u64) -> io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
-        let mut taken = 0;
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.path().extension().is_some_and(|end| end == PARTIAL) {
-                std::fs::remove_file(entry.path())?;
-            } else {
-                taken += entry.metadata()?.len();
-            }
-        }
-        Ok(Self {
+    /// Opens the folder, making it when it is not there; what a kill left half-written goes. One that
+    /// cannot be used is said in the log and keeps no gateway from starting: photos are then refused.
+    pub fn open(folder: PathBuf, quota: u64) -> Self {
+        let taken = tidy(&folder).unwrap_or_else(|error| {
+            tracing::error!(
+                folder = %folder.display(),
+                %error,
+                "the folder of photos cannot be used: give its owner the right to read and write it"
+            );
+            0
+        });
+        Self {
             folder: Arc::new(folder),
             quota,
             taken: Arc::new(AtomicU64::new(taken)),
             disk: None,
-        })
+        }
     }
 
     /// The same folder, on a disk whose last room is for records.
@@ -174,13 +170,28 @@ impl PhotoFolder {
     }
 }
 
+/// Makes the folder and takes out what is half-written; the bytes of the rest.
+fn tidy(folder: &Path) -> io::Result<u64> {
+    std::fs::create_dir_all(folder)?;
+    let mut taken = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|end| end == PARTIAL) {
+            std::fs::remove_file(entry.path())?;
+        } else {
+            taken += entry.metadata()?.len();
+        }
+    }
+    Ok(taken)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn folder(quota: u64) -> (tempfile::TempDir, PhotoFolder) {
         let spare = tempfile::tempdir().unwrap();
-        let photos = PhotoFolder::open(spare.path().join("photos"), quota).unwrap();
+        let photos = PhotoFolder::open(spare.path().join("photos"), quota);
         (spare, photos)
     }
 
@@ -224,7 +235,7 @@ mod tests {
             .unwrap()
             .unwrap();
         std::fs::write(spare.path().join("photos").join("x.part"), "half a photo").unwrap();
-        let photos = PhotoFolder::open(spare.path().join("photos"), 10).unwrap();
+        let photos = PhotoFolder::open(spare.path().join("photos"), 10);
         assert!(!spare.path().join("photos").join("x.part").exists());
         assert_eq!(
             photos.keep(Bytes::from_static(b"1234")).await.unwrap(),

@@ -39,6 +39,20 @@ impl SmallDisk {
         self.folder.path()
     }
 
+    /// As the system does when a disk fails: nothing is written any more. Or as a person does afterwards.
+    pub(crate) fn set_read_only(&self, read_only: bool) {
+        let how = if read_only {
+            "remount,ro"
+        } else {
+            "remount,rw"
+        };
+        let done = Command::new("mount")
+            .args(["-o", how])
+            .arg(self.folder.path())
+            .status();
+        assert!(done.is_ok_and(|done| done.success()), "{how}");
+    }
+
     /// Somebody else takes all the room that is left.
     pub(crate) fn fill(&self) {
         let mut file = File::options()

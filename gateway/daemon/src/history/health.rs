@@ -14,6 +14,8 @@ struct State {
     failing: Option<String>,
     /// What a damaged file is called now; stays until the next start.
     aside: Option<String>,
+    /// Why telemetry is only kept in memory; stays until the next start.
+    elsewhere: Option<String>,
     /// The newest row of the journal.
     written: i64,
     influxdb: Option<Influx>,
@@ -41,7 +43,11 @@ impl HistoryHealth {
         let aside = state.aside.as_ref().map(|name| {
             format!("the file was damaged and is kept as {name}; older telemetry is not shown")
         });
-        let wrong = failing.or(aside);
+        let elsewhere = state
+            .elsewhere
+            .as_ref()
+            .map(|why| format!("telemetry of the last hour is kept in memory only: {why}"));
+        let wrong = elsewhere.or(failing).or(aside);
         let mut checks = vec![check("history", wrong.is_none(), wrong.unwrap_or_default())];
         checks.extend(state.influxdb.as_ref().map(|influx| {
             let age = influx
@@ -75,6 +81,10 @@ impl HistoryHealth {
 
     pub(super) fn set_aside(&self, name: String) {
         self.with(|state| state.aside = Some(name));
+    }
+
+    pub(super) fn is_elsewhere(&self, why: String) {
+        self.with(|state| state.elsewhere = Some(why));
     }
 
     pub(super) fn influxdb(&self, change: impl FnOnce(&mut Influx)) {

@@ -3,6 +3,7 @@
 //! An error never holds the content of a record.
 
 use crate::disk::{Disk, is_want_of_room};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Why `core.db` cannot be opened, read or written.
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 pub enum JournalError {
     /// The folder cannot be written.
     #[error(
-        "the data folder {folder} cannot be written ({error}); make it writable for the gateway's user, or choose another data folder",
+        "the data folder {folder} cannot be written ({error}); {}",
+        cure(error),
         folder = folder.display()
     )]
     Unwritable {
@@ -88,6 +90,17 @@ pub enum JournalError {
         "records cannot be written: core.db or its disk is read-only; make it writable for the gateway's user"
     )]
     ReadOnly(#[source] sqlx::Error),
+    /// The gateway was started while nothing could be written.
+    #[error(
+        "records cannot be written since the start ({why}); the gateway goes on with what it could read, and opens {folder} when it can be written",
+        folder = folder.display()
+    )]
+    StandIn {
+        /// The data folder.
+        folder: PathBuf,
+        /// What the start found.
+        why: String,
+    },
     /// The file became damaged while it was in use.
     #[error("the record store is damaged; stop the gateway and restore a backup")]
     Corrupt(#[source] sqlx::Error),
@@ -141,7 +154,25 @@ impl JournalError {
                 | JournalError::Busy(_)
                 | JournalError::ReadOnly(_)
                 | JournalError::Unwritable { .. }
+                | JournalError::StandIn { .. }
         )
+    }
+
+    /// Whether the disk cannot be written for a reason that is not the rights of this user.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        if let JournalError::Unwritable { error, .. } = self {
+            return is_want_of_room(error) || error.kind() == ErrorKind::ReadOnlyFilesystem;
+        }
+        self.is_for_want_of_room()
+    }
+
+    /// Whether nothing can be written, while what is there may be read.
+    pub(super) fn is_only_of_writing(&self) -> bool {
+        self.is_of_the_disk()
+            || matches!(
+                self,
+                JournalError::Unwritable { .. } | JournalError::ReadOnly(_)
+            )
     }
 
     /// Whether it is one record that the store refuses, while others may be taken.
@@ -200,6 +231,17 @@ impl JournalError {
             source = cause.source();
         }
         text
+    }
+}
+
+/// What to do about a folder that cannot be written.
+fn cure(error: &std::io::Error) -> &'static str {
+    if is_want_of_room(error) {
+        "free space on its disk"
+    } else if error.kind() == ErrorKind::ReadOnlyFilesystem {
+        "its disk is read-only, as after a fault: look at the disk, mount it for writing, or replace it"
+    } else {
+        "make it writable for the gateway's user, or choose another data folder"
     }
 }
 

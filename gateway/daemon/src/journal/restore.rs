@@ -6,7 +6,7 @@ use super::read::{Reader, order_row, value_of_text};
 use super::start::Start;
 use super::store::Lock;
 use super::write::order_id;
-use super::{InboxKey, Journal, JournalError, Store, unread};
+use super::{InboxKey, Journal, JournalError, Store, stand_in, unread};
 use sqlx::any::AnyRow;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +39,8 @@ fn has_its_own_number(row: &AnyRow, no: &WorkOrderNumber) -> Result<(), JournalE
 }
 
 impl Journal {
-    /// Opens the record store and reads what the facility must know.
+    /// Opens the record store and reads what the facility must know. Where nothing can be written for
+    /// now, it is a copy in memory that takes nothing.
     ///
     /// # Errors
     /// See [`JournalError`]. A damaged file is kept, and the best that there is used instead.
@@ -48,25 +49,41 @@ impl Journal {
         model: Arc<Model>,
         now: Timestamp,
     ) -> Result<(Self, Records), JournalError> {
+        match Self::open_to_write(file, &model, now).await {
+            Err(error) if stand_in::helps(&error, file) => {
+                stand_in::open(file, error, &model, now).await
+            }
+            done => done,
+        }
+    }
+
+    async fn open_to_write(
+        file: &Path,
+        model: &Arc<Model>,
+        now: Timestamp,
+    ) -> Result<(Self, Records), JournalError> {
         // Before anything is changed: whoever works on it may be older.
         let lock = Lock::take(file)?;
         let mut start = Start::of(file);
         start.prepare().await?;
         loop {
-            match Self::try_open(file, &lock, &model, now).await {
+            let store = Store::open_locked(file, &lock).await;
+            let opened = match store {
+                Ok(store) => Self::read(store, model, now).await,
+                Err(error) => Err(error),
+            };
+            match opened {
                 Err(error) if error.means_damage() => start.fall_back(&error).await?,
                 done => return done,
             }
         }
     }
 
-    async fn try_open(
-        file: &Path,
-        lock: &Lock,
+    pub(super) async fn read(
+        store: Store,
         model: &Arc<Model>,
         now: Timestamp,
     ) -> Result<(Self, Records), JournalError> {
-        let store = Store::open_locked(file, lock).await?;
         let mut journal = Self {
             store,
             model: model.clone(),

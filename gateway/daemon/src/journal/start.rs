@@ -20,6 +20,8 @@ pub(super) struct Start<'a> {
     tried: Vec<PathBuf>,
     /// The damaged file as it is called now.
     aside: Option<PathBuf>,
+    /// What says so, once something older is about to be put in place.
+    notice: Option<PathBuf>,
     anew: bool,
 }
 
@@ -29,6 +31,7 @@ impl<'a> Start<'a> {
             file,
             tried: Vec::new(),
             aside: None,
+            notice: None,
             anew: false,
         }
     }
@@ -66,6 +69,10 @@ impl<'a> Start<'a> {
             }
         }
         let why = why.chain();
+        // Nothing older is put in place before there is room to say so.
+        let notice = self.file.with_file_name(format!("{NOTICE}{}.txt", stamp()));
+        std::fs::write(&notice, format!("{why}.\n")).map_err(&io)?;
+        self.notice = Some(notice);
         if let Some(words) = self.put_best_in_place().await? {
             self.tell(&format!("{why}. {words}")).map_err(&io)?;
             return Ok(());
@@ -165,7 +172,8 @@ impl<'a> Start<'a> {
         });
         let words = format!("{words}.{}", kept.unwrap_or_default());
         tracing::error!("{words}");
-        let notice = self.file.with_file_name(format!("{NOTICE}{}.txt", stamp()));
+        let new = || self.file.with_file_name(format!("{NOTICE}{}.txt", stamp()));
+        let notice = self.notice.clone().unwrap_or_else(new);
         std::fs::write(&notice, format!("{words}\n"))?;
         sync_folder(&notice)?;
         self.forget_oldest();

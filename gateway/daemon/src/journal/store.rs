@@ -4,6 +4,8 @@
 //! before anything in it is changed. A connection whose statement failed is judged before it is
 //! used again: one that still believes to be inside a transaction is replaced.
 
+use super::files::with;
+use super::stand_in::StandIn;
 use super::{JournalError, check, snapshot};
 use crate::disk::{Disk, is_want_of_room};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -42,6 +44,10 @@ pub struct Store {
     disk: Arc<Disk>,
     /// Device and number of the open file, by which one in its place is known.
     identity: (u64, u64),
+    /// The same of its log `core.db-wal`, once that is there.
+    log: Arc<Mutex<Option<(u64, u64)>>>,
+    /// Why this is only a copy in memory, to which nothing is written.
+    pub(super) stand_in: Option<Arc<StandIn>>,
     /// Held locked: two gateways on one file would each raise their own orders.
     lock: Lock,
     /// Whether every write finds the disk full.
@@ -96,7 +102,7 @@ impl Store {
         }
     }
 
-    async fn bring_up_to_date(file: &Path) -> Result<Self, JournalError> {
+    pub(super) async fn bring_up_to_date(file: &Path) -> Result<Self, JournalError> {
         match Self::bring_up_to_date_by(file, Index::Shared).await {
             // Not even the index of the log finds room. Kept in memory it needs none: records can
             // be read, and written as soon as there is room.
@@ -147,6 +153,8 @@ impl Store {
             disk: Arc::new(Disk::of(folder_of(&file))),
             identity: identity(&file).unwrap_or_default(),
             file: Arc::new(file),
+            log: Arc::default(),
+            stand_in: None,
             lock: Lock::default(),
             #[cfg(test)]
             full: Arc::default(),
@@ -185,7 +193,7 @@ impl Store {
 
     /// The one writer, inside a transaction; waits for whoever writes now.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, sqlx::Any>, JournalError> {
-        self.refuse_if_gone()?;
+        self.refuse_to_write()?;
         Ok(self.writer.begin_with("begin immediate").await?)
     }
 
@@ -193,12 +201,31 @@ impl Store {
     pub(crate) async fn writer(
         &self,
     ) -> Result<sqlx::pool::PoolConnection<sqlx::Any>, JournalError> {
-        self.refuse_if_gone()?;
+        self.refuse_to_write()?;
         #[cfg(test)]
         if self.full.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(JournalError::Full(sqlx::Error::PoolTimedOut));
         }
         Ok(self.writer.acquire().await?)
+    }
+
+    /// The copy in memory that this is, where records cannot be written.
+    pub(crate) fn stand_in(&self) -> Option<&StandIn> {
+        self.stand_in.as_deref()
+    }
+
+    fn refuse_to_write(&self) -> Result<(), JournalError> {
+        match &self.stand_in {
+            Some(stand_in) => Err(stand_in.refusal()),
+            None => self.refuse_if_gone(),
+        }
+    }
+
+    /// From now on it is a copy of another file, and takes nothing.
+    pub(super) fn stand_in_for(&mut self, file: &Path, stand_in: StandIn) {
+        self.file = Arc::new(file.to_owned());
+        self.disk = Arc::new(Disk::of(folder_of(file)));
+        self.stand_in = Some(Arc::new(stand_in));
     }
 
     /// Whether the file under its name is still the one that is open: what is written to one that
@@ -207,6 +234,9 @@ impl Store {
     /// # Errors
     /// It was removed, replaced or cut to nothing.
     pub fn refuse_if_gone(&self) -> Result<(), JournalError> {
+        if self.stand_in.is_some() {
+            return Ok(());
+        }
         let gone = |what| JournalError::Gone {
             file: self.file.to_path_buf(),
             what,
@@ -217,8 +247,30 @@ impl Store {
             Err(_) => Ok(()),
             Ok(found) if (found.dev(), found.ino()) != self.identity => Err(gone("replaced")),
             Ok(found) if found.len() == 0 => Err(gone("emptied")),
-            Ok(_) => Ok(()),
+            Ok(_) => self.refuse_if_log_is_gone(),
         }
+    }
+
+    /// What was recorded last is only in the log, until it is copied into the file.
+    fn refuse_if_log_is_gone(&self) -> Result<(), JournalError> {
+        let log = with(&self.file, "-wal");
+        let found = identity(&log);
+        let mut known = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        match *known {
+            None => *known = found,
+            Some(_) if *known == found => {}
+            Some(_) => {
+                return Err(JournalError::Gone {
+                    file: log,
+                    what: if found.is_some() {
+                        "replaced"
+                    } else {
+                        "removed"
+                    },
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Ends all connections and lets others have the file; what was committed is on disk with or
@@ -234,8 +286,19 @@ impl Store {
     }
 
     /// Copies the records of a file that was removed while it was open, where the next start finds
-    /// them.
+    /// them. Where only its log was, that is copied into the file.
     pub(crate) async fn rescue(&self) -> Result<(), JournalError> {
+        if identity(&self.file) == Some(self.identity) {
+            let mut writer = self.writer.acquire().await?;
+            let copied = sqlx::query("pragma wal_checkpoint(full)")
+                .fetch_one(&mut *writer)
+                .await?;
+            // Readers are done within moments; it is tried again until none is in the way.
+            return match copied.try_get::<i64, _>(0)? {
+                0 => Ok(()),
+                _ => Err(JournalError::Busy(sqlx::Error::PoolTimedOut)),
+            };
+        }
         let mut to = self.file.as_os_str().to_owned();
         to.push(".rescue");
         let to = PathBuf::from(to);
@@ -300,12 +363,12 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
 
-fn folder_of(file: &Path) -> &Path {
+pub(super) fn folder_of(file: &Path) -> &Path {
     let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
 }
 
-fn prepare_folder(file: &Path) -> Result<(), JournalError> {
+pub(super) fn prepare_folder(file: &Path) -> Result<(), JournalError> {
     let folder = folder_of(file);
     let unwritable = |error| JournalError::Unwritable {
         folder: folder.to_owned(),

@@ -319,6 +319,36 @@ async fn a_file_that_is_removed_replaced_or_emptied_under_the_gateway_takes_noth
     }
 }
 
+#[tokio::test]
+async fn a_log_that_is_removed_under_the_gateway_is_copied_into_the_file() {
+    for replaced in [false, true] {
+        let mut building = building().await;
+        building.set(DOOR, true).await;
+        let file = building.file();
+        let log = file.with_extension("db-wal");
+        std::fs::remove_file(&log).unwrap();
+        if replaced {
+            std::fs::write(&log, "").unwrap();
+        }
+        let step = Step {
+            inbox: vec![InboxKey {
+                hash: [1; 16],
+                unique: true,
+            }],
+            ..Step::default()
+        };
+        let error = building.journal.commit(&step);
+        let error = error.await.unwrap_err();
+        assert!(error.is_of_the_file(), "{error}");
+        building.journal.store.rescue().await.unwrap();
+        // As after a kill: what is in the file is all there is.
+        let copy = file.with_extension("copy");
+        std::fs::copy(&file, &copy).unwrap();
+        let found = building_at(copy).await;
+        assert_eq!(orders(&found.journal).await.len(), 1);
+    }
+}
+
 /// The store knows an open alarm that memory does not know: the next one of its rule conflicts.
 async fn plant_a_conflict(journal: &Journal) {
     let mut transaction = journal.store.begin().await.unwrap();
