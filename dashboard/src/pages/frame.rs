@@ -13,6 +13,7 @@ use crate::ports::{App, Identity};
 use axum::extract::FromRequestParts;
 use axum::http::{Uri, request::Parts};
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
 use zhiban_core::{Alarm, AlarmState, Asset, AssetId, Place, Priority, Snapshot, WorkOrder};
@@ -207,13 +208,16 @@ impl Visit {
         self.snapshot.by_urgency()
     }
 
-    /// Open orders by time left, those without a limit last.
+    /// Open orders, what people report as urgent first, then by time left to take them or to complete the work; those
+    /// without a limit last.
     pub(crate) fn open_orders(&self) -> Vec<&WorkOrder> {
         let mut orders: Vec<&WorkOrder> = self.snapshot.work_orders.values().collect();
         orders.sort_by_key(|order| {
+            let limit = order.due_at.into_iter().chain(order.escalate_at).min();
             (
-                order.due_at.is_none(),
-                order.due_at,
+                !order.reported_urgent(),
+                limit.is_none(),
+                limit,
                 order.priority,
                 order.no.clone(),
             )
@@ -259,9 +263,11 @@ impl Visit {
             .into_iter()
             .map(|priority| {
                 let of_it = alarms.iter().filter(|alarm| alarm.priority == priority);
+                let of_it = of_it.filter(counted);
+                let over = of_it.clone().all(|alarm| !alarm.active);
                 Count {
-                    symbol: Symbol::new(self.words(), priority, false),
-                    n: of_it.filter(|alarm| counted(alarm)).count(),
+                    symbol: Symbol::new(self.words(), priority, false).hollow(over),
+                    n: of_it.count(),
                 }
             })
             .collect();
@@ -271,6 +277,15 @@ impl Visit {
             .filter(|one| one.state() == AlarmState::Acknowledged)
             .count();
         let top = alarms.iter().find(|one| waiting(one.state()));
+        // One for each order: what else belongs to it says the same, or less.
+        let mut told = top.map_or_else(BTreeSet::new, |top| top.work_order.iter().collect());
+        let danger: Vec<&Alarm> = alarms
+            .iter()
+            .copied()
+            .filter(|one| self.snapshot.is_standing_danger(one))
+            .filter(|one| one.work_order.as_ref().is_none_or(|no| told.insert(no)))
+            .collect();
+        let more = danger.len().saturating_sub(NAMED);
         Frame {
             part,
             site: self.snapshot.model.site.name.get(self.words().0).to_owned(),
@@ -289,6 +304,12 @@ impl Visit {
             },
             counts,
             top: top.map(|alarm| AlarmItem::live(self, alarm)),
+            danger: danger
+                .into_iter()
+                .take(NAMED)
+                .map(|alarm| AlarmItem::live(self, alarm))
+                .collect(),
+            more,
             unacknowledged,
             acknowledged,
             open_orders: self.snapshot.work_orders.len(),
@@ -314,6 +335,9 @@ impl Visit {
     }
 }
 
+/// So much of what guards life and stands is named in the bar.
+const NAMED: usize = 4;
+
 /// How many alarms of a priority are open and not put aside.
 pub(crate) struct Count {
     pub(crate) symbol: Symbol,
@@ -334,6 +358,10 @@ pub(crate) struct Frame {
     pub(crate) counts: Vec<Count>,
     /// The alarm in the bar; `None` when the bar is calm.
     pub(crate) top: Option<AlarmItem>,
+    /// What guards life and stands, though somebody has acknowledged it.
+    pub(crate) danger: Vec<AlarmItem>,
+    /// How many more there are than are named.
+    pub(crate) more: usize,
     pub(crate) unacknowledged: usize,
     pub(crate) acknowledged: usize,
     pub(crate) open_orders: usize,

@@ -151,6 +151,8 @@ pub(crate) struct OrderItem {
     pub(crate) reopened: bool,
     pub(crate) recovered: bool,
     pub(crate) over: bool,
+    /// Which limit `due` is, where it is not the one that the head of the column names.
+    pub(crate) limit: String,
 }
 
 /// The time limit of an order.
@@ -202,6 +204,8 @@ impl OrderItem {
         let words = visit.words();
         let no = order.no.to_string();
         let over = order.status.is_over();
+        let limit = order.due_at.or(order.escalate_at);
+        let due = limit.map(|limit| Due::until(visit, limit));
         Self {
             short: short_no(&no),
             no,
@@ -219,11 +223,16 @@ impl OrderItem {
                 .map_or_else(String::new, |user| visit.person(user)),
             symbol: Symbol::new(words, order.priority, false),
             created: visit.times.when(order.created_at),
-            due: if over { None } else { Due::of(visit, order) },
-            stands: order
-                .due_left
-                .filter(|_| !over)
-                .map_or_else(String::new, |left| stands(visit, order.status, left)),
+            due: due.filter(|_| !over),
+            limit: match order.waits_for_somebody() && order.due_at.is_none() {
+                true => words.t("orders.respond"),
+                false => words.t("orders.due"),
+            },
+            stands: match order.due_left.filter(|_| !over) {
+                Some(left) => stands(visit, order.status, left),
+                None if order.waits_for_somebody() => words.t("orders.untaken"),
+                None => String::new(),
+            },
             reopened: order.reopened_at.is_some(),
             recovered: order.recovered_at.is_some() && !over,
             over,
@@ -254,5 +263,13 @@ pub(crate) fn is_unassigned(status: WorkOrderStatus) -> bool {
     matches!(
         status,
         WorkOrderStatus::Requested | WorkOrderStatus::Approved
+    )
+}
+
+/// Whether the work was called done, and somebody must look whether it is.
+pub(crate) fn is_to_verify(order: &WorkOrder) -> bool {
+    matches!(
+        order.status,
+        WorkOrderStatus::Completed | WorkOrderStatus::Verified
     )
 }

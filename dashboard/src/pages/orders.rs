@@ -11,7 +11,7 @@ pub(crate) use record::{PART_NAME, PART_SKU, PART_UNIT};
 pub(super) use record::{add_part, add_photos, remove_part, remove_photo};
 
 use super::frame::{Frame, Visit};
-use super::items::{OrderItem, is_unassigned};
+use super::items::{OrderItem, is_to_verify, is_unassigned};
 use super::posts::{LONGEST, Once, written};
 use super::render;
 use crate::auth;
@@ -66,12 +66,7 @@ pub(super) async fn list(
     let open = visit.open_orders();
     let mine = |order: &zhiban_core::WorkOrder| order.assignee.as_deref() == Some(me.as_str());
     let waiting = |order: &zhiban_core::WorkOrder| is_unassigned(order.status);
-    let verify = |order: &zhiban_core::WorkOrder| {
-        matches!(
-            order.status,
-            WorkOrderStatus::Completed | WorkOrderStatus::Verified
-        )
-    };
+    let verify = |order: &zhiban_core::WorkOrder| is_to_verify(order);
     let count = |of: &dyn Fn(&zhiban_core::WorkOrder) -> bool| {
         Some(open.iter().filter(|order| of(order)).count())
     };

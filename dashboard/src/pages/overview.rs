@@ -3,7 +3,7 @@
 //! Assets are grouped by class; a class with a picture is drawn, every other class gets plain tiles.
 
 use super::frame::{Frame, Visit};
-use super::items::{AlarmItem, OrderItem};
+use super::items::{AlarmItem, OrderItem, is_to_verify};
 use super::picture::Subject;
 use super::picture::indicator::Indicator;
 use super::picture::lift::Strip;
@@ -275,7 +275,7 @@ fn work_figures(visit: &Visit) -> [Figure; 3] {
         .clone()
         .filter(|order| order.due_at.is_some_and(|due| due < now));
     let late = late.count();
-    let recovered = orders.filter(|order| order.recovered_at.is_some()).count();
+    let to_verify = orders.filter(|order| is_to_verify(order)).count();
     [
         Figure::new(
             words.t("overview.kpi_unack"),
@@ -291,7 +291,7 @@ fn work_figures(visit: &Visit) -> [Figure; 3] {
         ),
         Figure::new(
             words.t("overview.kpi_recovered"),
-            recovered.to_string(),
+            to_verify.to_string(),
             words.t("overview.kpi_recovered_sub"),
             false,
         ),

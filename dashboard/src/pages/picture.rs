@@ -193,6 +193,13 @@ impl<'a> Subject<'a> {
             .map_or(AssetState::Stale, |view| view.state)
     }
 
+    /// Whether nothing is known of it now, alarm or not.
+    pub(crate) fn is_silent(&self) -> bool {
+        let view = self.visit.snapshot.assets.get(self.id.index());
+        self.state() != AssetState::OutOfService
+            && view.is_none_or(|view| view.has_data != Some(true))
+    }
+
     /// The alarm that marks the asset: its fault stands, the most urgent first.
     pub(crate) fn worst(&self) -> Option<&'a Alarm> {
         self.first_of(is_marking)

@@ -422,6 +422,9 @@ coded! {
 
 /// How the note of an entry begins that is about an alarm; its number follows.
 pub const ALARM_NOTE: &str = "alarm ";
+/// Begins the note of an entry by which somebody got the order; their user name follows, then what was written, on
+/// lines of their own.
+pub const PERSON_NOTE: &str = "person ";
 
 impl WorkOrderChange {
     /// Whether it changes what the order's record holds: its parts or photos.

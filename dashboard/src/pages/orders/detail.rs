@@ -7,7 +7,6 @@ use super::super::items::{AlarmItem, Due, OrderItem};
 use super::super::picture::Subject;
 use super::super::show::{Reading, When};
 use super::super::told::{self, ToldLine};
-use super::super::words::Words;
 use super::form::{MoveForm, moves, not_yours};
 use super::record::{self, PartView, PhotoForm, PhotoView};
 use crate::error::ApiError;
@@ -16,7 +15,7 @@ use crate::service;
 use askama::Template;
 use zhiban_core::alarm::Signal;
 use zhiban_core::alarm::rule::AlarmRule;
-use zhiban_core::work_order::{ALARM_NOTE, Actor};
+use zhiban_core::work_order::{ALARM_NOTE, Actor, PERSON_NOTE};
 use zhiban_core::{AssetId, WorkOrder, WorkOrderNumber, WorkOrderStatus as S};
 
 /// Live facts shown on an order.
@@ -144,7 +143,7 @@ impl OrderPage {
             respond: order.escalate_at.map(|at| Due::until(visit, at)),
             left: left(visit, order),
             reopened: reopened(visit, order),
-            steps: steps(visit, order.status),
+            steps: steps(visit, order.status, &events),
             closed: order.closed_at.map(|at| visit.times.when(at)),
             recovered: order.recovered_at.map(|at| visit.times.when(at)),
             fault: fault(visit, order),
@@ -259,14 +258,15 @@ fn reopened(visit: &Visit, order: &WorkOrder) -> String {
     }
 }
 
-fn steps(visit: &Visit, status: S) -> Vec<Step> {
-    const NAMES: [&str; 6] = [
-        "order.step_assign",
-        "order.step_accept",
-        "order.step_arrive",
-        "order.step_repair",
-        "order.step_verify",
-        "order.step_close",
+/// The way of an order: what was done, and where it is. A step that nobody took is none that was done.
+fn steps(visit: &Visit, status: S, events: &[OrderEventRow]) -> Vec<Step> {
+    const STEPS: [(&str, &[S]); 6] = [
+        ("order.step_assign", &[S::Assigned]),
+        ("order.step_accept", &[S::Accepted]),
+        ("order.step_arrive", &[S::OnSite]),
+        ("order.step_repair", &[S::InProgress]),
+        ("order.step_verify", &[S::Verified]),
+        ("order.step_close", &[S::Closed]),
     ];
     let current = match status {
         S::Requested | S::Approved => 0,
@@ -278,17 +278,28 @@ fn steps(visit: &Visit, status: S) -> Vec<Step> {
         S::Closed => 6,
         S::Rejected | S::Cancelled => 7,
     };
-    let class = |index: usize| match index.cmp(&current) {
-        _ if current > NAMES.len() => "",
-        std::cmp::Ordering::Less => "dn",
-        std::cmp::Ordering::Equal => "cur",
-        std::cmp::Ordering::Greater => "",
+    let taken = |reached: &[S]| {
+        let codes = reached.iter().map(|status| status.code());
+        codes
+            .into_iter()
+            .any(|code| events.iter().any(|event| event.to == code))
     };
-    let named = NAMES.into_iter().enumerate();
-    named
-        .map(|(index, key)| Step {
+    let class = |index: usize, reached: &[S]| {
+        if current > STEPS.len() || index > current {
+            ""
+        } else if index == current {
+            "cur"
+        } else if taken(reached) {
+            "dn"
+        } else {
+            "no"
+        }
+    };
+    let steps = STEPS.into_iter().enumerate();
+    steps
+        .map(|(index, (key, reached))| Step {
             name: visit.look.t(key),
-            class: class(index),
+            class: class(index, reached),
         })
         .collect()
 }
@@ -354,7 +365,7 @@ fn line(visit: &Visit, event: &OrderEventRow, alarms: &[AlarmItem]) -> EventLine
             .note
             .as_deref()
             .filter(|note| !note.starts_with("sha256:"))
-            .map(|note| about(words, note, alarms))
+            .map(|note| about(visit, note, alarms))
             .unwrap_or_else(|| match event.change.as_str() {
                 "created" | "located" => visit.spot(event.place.as_ref()),
                 _ => String::new(),
@@ -364,7 +375,14 @@ fn line(visit: &Visit, event: &OrderEventRow, alarms: &[AlarmItem]) -> EventLine
 }
 
 /// A note as people read it: of one that names an alarm, which and what.
-fn about(words: Words, note: &str, alarms: &[AlarmItem]) -> String {
+fn about(visit: &Visit, note: &str, alarms: &[AlarmItem]) -> String {
+    let words = visit.words();
+    if let Some(given) = note.strip_prefix(PERSON_NOTE) {
+        let (person, rest) = given.split_once('\n').unwrap_or((given, ""));
+        let name = visit.person(person);
+        let to = words.with("order.given_to", &[("name", &name)]);
+        return format!("{to}\n{rest}").trim_end().to_owned();
+    }
     let Some(id) = note.strip_prefix(ALARM_NOTE) else {
         return note.to_owned();
     };

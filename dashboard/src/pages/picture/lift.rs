@@ -170,7 +170,7 @@ impl Car {
                 .filter_map(|(_, at)| at)
                 .min()
                 .map(|at| subject.visit.times.when(at)),
-            stale: state == AssetState::Stale,
+            stale: subject.is_silent(),
             lo,
             hi,
             top,

@@ -76,7 +76,7 @@ impl Pumps {
         Some(Self {
             code: subject.code().to_owned(),
             name: subject.name(),
-            stale: subject.state() == zhiban_core::facility::AssetState::Stale,
+            stale: subject.is_silent(),
             pumps,
             facts: facts.collect(),
             run: words.t("pump.running"),

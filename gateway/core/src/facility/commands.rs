@@ -10,8 +10,8 @@ use crate::notification::NotifyReason;
 use crate::text::Text;
 use crate::time::{Duration, Timestamp};
 use crate::work_order::{
-    Field, Repair, WorkOrder, WorkOrderChange, WorkOrderKind, WorkOrderNumber, WorkOrderStatus,
-    moves_from,
+    Field, PERSON_NOTE, Repair, WorkOrder, WorkOrderChange, WorkOrderKind, WorkOrderNumber,
+    WorkOrderStatus, moves_from,
 };
 
 /// The shortest and the longest time an alarm is put aside: one shift at most.
@@ -233,6 +233,12 @@ impl Facility {
         };
         let why = by.iter().chain(&note).map(String::as_str);
         let why = why.collect::<Vec<_>>().join(": ");
+        let to = order.assignee.as_ref().filter(|_| given);
+        let to = to.map(|person| format!("{PERSON_NOTE}{person}"));
+        let note = to
+            .into_iter()
+            .chain(note)
+            .reduce(|to, note| format!("{to}\n{note}"));
         self.record_order(
             order,
             WorkOrderChange::Moved,

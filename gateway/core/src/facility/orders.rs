@@ -386,11 +386,13 @@ impl Facility {
         self.arm(order);
     }
 
-    /// From now on somebody has the whole time that the site gives to take the order.
+    /// From now on somebody has the time that the site gives to take the order; no longer than until the work must be
+    /// completed.
     pub(super) fn wait_anew(&self, order: &mut WorkOrder, now: Timestamp) {
         let after = self.model.policy.escalate_after;
         if after > Duration::ZERO {
-            order.escalate_at = Some(now + after);
+            let due = order.due_at.filter(|due| *due > now);
+            order.escalate_at = Some(due.map_or(now + after, |due| due.min(now + after)));
         }
     }
 

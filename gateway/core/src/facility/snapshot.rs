@@ -78,17 +78,18 @@ pub struct Snapshot {
     pub work_orders: BTreeMap<WorkOrderNumber, WorkOrder>,
 }
 
-/// Where an alarm stands among all: the smallest first. What nobody has seen and is most urgent or
-/// guards life comes first, then what guards life and stands, seen or put aside or not: however much
-/// else is raised, nobody may lose it from sight. Then the rest, unseen before seen before put aside; within each
-/// how urgent it is, what is in danger, whether life is guarded, whether the fault stands, and which is
-/// older.
+/// Where an alarm stands among all: the smallest first. What stands and guards life comes first, seen or put aside
+/// or not, and with it what stands, is most urgent and nobody has seen: however much else is raised, nobody may
+/// lose it from sight. Then what was so and is over unseen; then the rest, unseen before seen before put aside.
+/// Within each how urgent it is, what is in danger, whether life is guarded, whether it is seen, whether the fault
+/// stands, and which is older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Urgency {
     tier: Tier,
     priority: Priority,
     danger: u8,
     no_life_safety: bool,
+    seen: bool,
     over: bool,
     /// Another alarm of the same incident says better what it is.
     unnamed: bool,
@@ -98,33 +99,39 @@ pub struct Urgency {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tier {
-    UnseenUrgent,
-    StandingLifeSafety,
+    Danger,
+    UnseenDanger,
     Unseen,
     Seen,
     Aside,
 }
 
+/// Whether an alarm is put aside, and whether somebody has seen it.
+fn standing(alarm: &Alarm) -> (bool, bool) {
+    match alarm.state() {
+        AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService => (true, true),
+        AlarmState::Acknowledged | AlarmState::Normal => (false, true),
+        AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged => (false, false),
+    }
+}
+
 impl Tier {
     /// In order, so that each stands at the place of its number.
     const ALL: [Self; 5] = [
-        Self::UnseenUrgent,
-        Self::StandingLifeSafety,
+        Self::Danger,
+        Self::UnseenDanger,
         Self::Unseen,
         Self::Seen,
         Self::Aside,
     ];
 
     fn of(alarm: &Alarm, life_safety: bool) -> Self {
-        let (aside, seen) = match alarm.state() {
-            AlarmState::Shelved | AlarmState::Suppressed | AlarmState::OutOfService => (true, true),
-            AlarmState::Acknowledged | AlarmState::Normal => (false, true),
-            AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged => (false, false),
-        };
+        let (aside, seen) = standing(alarm);
         let is_urgent = life_safety || alarm.priority == Priority::Urgent;
         match (aside, seen) {
-            (false, false) if is_urgent => Self::UnseenUrgent,
-            _ if life_safety && alarm.active => Self::StandingLifeSafety,
+            _ if life_safety && alarm.active => Self::Danger,
+            (false, false) if is_urgent && alarm.active => Self::Danger,
+            (false, false) if is_urgent => Self::UnseenDanger,
             (true, _) => Self::Aside,
             (false, false) => Self::Unseen,
             (false, true) => Self::Seen,
@@ -136,7 +143,7 @@ impl Tier {
 impl fmt::Display for Urgency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.tier as u8)?;
-        for flag in [self.no_life_safety, self.over, self.unnamed] {
+        for flag in [self.no_life_safety, self.seen, self.over, self.unnamed] {
             f.write_str(if flag { "1" } else { "0" })?;
         }
         let (priority, at) = (self.priority.number(), self.raised_at.millis());
@@ -155,7 +162,7 @@ impl FromStr for Urgency {
         let (tier, flags) = flags.split_at_checked(1).ok_or_else(wrong)?;
         let tier: usize = tier.parse().map_err(|_| wrong())?;
         let flags: Vec<bool> = flags.chars().map(|flag| flag == '1').collect();
-        let [no_life_safety, over, unnamed] = flags[..] else {
+        let [no_life_safety, seen, over, unnamed] = flags[..] else {
             return Err(wrong());
         };
         let priority: u8 = priority.parse().map_err(|_| wrong())?;
@@ -165,6 +172,7 @@ impl FromStr for Urgency {
             priority: Priority::try_from(priority)?,
             danger: danger.parse().map_err(|_| wrong())?,
             no_life_safety,
+            seen,
             over,
             unnamed,
             raised_at: Timestamp::from_millis(raised_at),
@@ -184,11 +192,17 @@ impl Snapshot {
             priority: alarm.priority,
             danger: rule.danger().rank(),
             no_life_safety: !rule.life_safety,
+            seen: standing(alarm).1,
             over: !alarm.active,
             unnamed: order.is_none_or(|order| order.rule != Some(alarm.rule)),
             raised_at: alarm.raised_at,
             id: alarm.id,
         }
+    }
+
+    /// Whether an alarm stands, guards life, and was seen or put aside: nothing else asks for it any more.
+    pub fn is_standing_danger(&self, alarm: &Alarm) -> bool {
+        alarm.active && self.model.rule(alarm.rule).rule.life_safety && standing(alarm).1
     }
 
     /// Every open alarm, the one that must be looked at first at the top.
