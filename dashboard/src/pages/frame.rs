@@ -242,6 +242,24 @@ impl Visit {
         }
     }
 
+    /// What guards life and stands though somebody has acknowledged it, one for each order: what else belongs to that
+    /// says the same, or less. And how many more there are.
+    fn standing_danger(&self, alarms: &[&Alarm], top: Option<&Alarm>) -> (Vec<AlarmItem>, usize) {
+        let mut told = top.map_or_else(BTreeSet::new, |top| top.work_order.iter().collect());
+        let danger: Vec<&Alarm> = alarms
+            .iter()
+            .copied()
+            .filter(|one| self.snapshot.is_standing_danger(one))
+            .filter(|one| one.work_order.as_ref().is_none_or(|no| told.insert(no)))
+            .collect();
+        let more = danger.len().saturating_sub(NAMED);
+        let named = danger.into_iter().take(NAMED);
+        (
+            named.map(|alarm| AlarmItem::live(self, alarm)).collect(),
+            more,
+        )
+    }
+
     /// The frame around a page of one part of the site.
     pub(crate) fn frame(&self, part: &'static str) -> Frame {
         let alarms = self.open_alarms();
@@ -277,15 +295,7 @@ impl Visit {
             .filter(|one| one.state() == AlarmState::Acknowledged)
             .count();
         let top = alarms.iter().find(|one| waiting(one.state()));
-        // One for each order: what else belongs to it says the same, or less.
-        let mut told = top.map_or_else(BTreeSet::new, |top| top.work_order.iter().collect());
-        let danger: Vec<&Alarm> = alarms
-            .iter()
-            .copied()
-            .filter(|one| self.snapshot.is_standing_danger(one))
-            .filter(|one| one.work_order.as_ref().is_none_or(|no| told.insert(no)))
-            .collect();
-        let more = danger.len().saturating_sub(NAMED);
+        let (danger, more) = self.standing_danger(&alarms, top.copied());
         Frame {
             part,
             site: self.snapshot.model.site.name.get(self.words().0).to_owned(),
@@ -304,11 +314,7 @@ impl Visit {
             },
             counts,
             top: top.map(|alarm| AlarmItem::live(self, alarm)),
-            danger: danger
-                .into_iter()
-                .take(NAMED)
-                .map(|alarm| AlarmItem::live(self, alarm))
-                .collect(),
+            danger,
             more,
             unacknowledged,
             acknowledged,
