@@ -6,7 +6,10 @@
 use super::fault::Fault;
 use super::wire::{Exchange, Watch, Wire};
 use crate::drivers::{Framing, Leniency, ModbusLink};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -86,19 +89,41 @@ pub(super) fn function(table: Table) -> u8 {
     }
 }
 
+/// The numbers of the requests of one endpoint, over all its connections, from one made by chance on: a number
+/// comes again after 65 535 others.
+#[derive(Debug, Clone)]
+pub(super) struct Numbers(Arc<AtomicU16>);
+
+impl Default for Numbers {
+    fn default() -> Self {
+        let chance = RandomState::new().build_hasher().finish();
+        let [first, second, ..] = chance.to_be_bytes();
+        Self(Arc::new(AtomicU16::new(u16::from_be_bytes([
+            first, second,
+        ]))))
+    }
+}
+
+impl Numbers {
+    fn next(&self) -> u16 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 /// A live connection.
 pub(super) struct Connection {
     client: Context,
     watch: Watch,
     framing: Framing,
     leniency: Leniency,
+    numbers: Numbers,
     /// Whether anything good ever came over it.
     pub(super) fruitful: bool,
 }
 
 impl Connection {
     /// Connects, and waits for silence where the framing needs it.
-    pub(super) async fn open(link: &ModbusLink) -> io::Result<Self> {
+    pub(super) async fn open(link: &ModbusLink, numbers: Numbers) -> io::Result<Self> {
         let limit = link.connect_timeout.to_std();
         let connecting = TcpStream::connect((link.host.as_str(), link.port));
         let mut stream = timeout(limit, connecting).await??;
@@ -118,6 +143,7 @@ impl Connection {
             watch,
             framing: link.framing,
             leniency: link.leniency,
+            numbers,
             fruitful: false,
         })
     }
@@ -129,7 +155,8 @@ impl Connection {
         ask: Ask,
         limit: Duration,
     ) -> Result<Vec<u16>, Fault> {
-        self.watch.begin();
+        let numbered = self.framing == Framing::Tcp;
+        self.watch.begin(numbered.then(|| self.numbers.next()));
         self.client.set_slave(Slave(unit));
         let Ok(result) = timeout(limit, self.client.call(ask.request())).await else {
             return Err(Fault::Timeout);
@@ -255,6 +282,68 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
+    fn link_to(listener: &TcpListener, framing: Framing) -> ModbusLink {
+        ModbusLink {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            framing,
+            timeout: zhiban_core::Duration::from_secs(5),
+            connect_timeout: zhiban_core::Duration::from_secs(5),
+            gap: zhiban_core::Duration::ZERO,
+            repeat_window: zhiban_core::Duration::ZERO,
+            leniency: Leniency::default(),
+        }
+    }
+
+    fn numbers_from(number: u16) -> Numbers {
+        Numbers(Arc::new(AtomicU16::new(number)))
+    }
+
+    /// A gateway that hands what it owes to the newest connection: by its number it fits nothing there.
+    #[tokio::test]
+    async fn numbers_go_on_over_connections_so_that_what_is_owed_fits_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let link = link_to(&listener, Framing::Tcp);
+        let numbers = numbers_from(u16::MAX - 1);
+        let limit = Duration::from_secs(30);
+        let server = async {
+            let mut seen = Vec::new();
+            let mut owed = Vec::new();
+            for turn in 0..3 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 12];
+                stream.read_exact(&mut request).await.unwrap();
+                let [high, low, ..] = request;
+                seen.push(u16::from_be_bytes([high, low]));
+                let value = [0, turn, 0, 2, 0, 3, 0, 4];
+                let mut answer = vec![high, low, 0, 0, 0, 11, 1, 3, 8];
+                answer.extend(value);
+                match turn {
+                    0 => owed = answer,
+                    1 => stream.write_all(&owed).await.unwrap(),
+                    _ => stream.write_all(&answer).await.unwrap(),
+                }
+            }
+            seen
+        };
+        let client = async {
+            let mut got = Vec::new();
+            for turn in 0..3 {
+                let mut connection = Connection::open(&link, numbers.clone()).await.unwrap();
+                let limit = match turn {
+                    0 => Duration::from_millis(1),
+                    _ => limit,
+                };
+                got.push(connection.read(1, ASK, limit).await);
+            }
+            got
+        };
+        let (seen, got) = tokio::join!(server, client);
+        assert_eq!(seen, [u16::MAX - 1, u16::MAX, 0]);
+        assert_eq!(got[1], Err(Fault::WrongTransaction));
+        assert_eq!(got[2], Ok(vec![2, 2, 3, 4]));
+    }
+
     const ASK: Ask = Ask {
         table: Table::Holding,
         address: 0,
@@ -264,16 +353,7 @@ mod tests {
     /// What an exchange makes of these bytes.
     async fn answered(framing: Framing, bytes: &[u8]) -> Result<Vec<u16>, Fault> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let link = ModbusLink {
-            host: "127.0.0.1".to_owned(),
-            port: listener.local_addr().unwrap().port(),
-            framing,
-            timeout: zhiban_core::Duration::from_secs(5),
-            connect_timeout: zhiban_core::Duration::from_secs(5),
-            gap: zhiban_core::Duration::ZERO,
-            repeat_window: zhiban_core::Duration::ZERO,
-            leniency: Leniency::default(),
-        };
+        let link = link_to(&listener, framing);
         let peer = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = [0; 12];
@@ -282,7 +362,7 @@ mod tests {
             stream.write_all(bytes).await.unwrap();
         };
         let client = async {
-            let mut connection = Connection::open(&link).await.unwrap();
+            let mut connection = Connection::open(&link, numbers_from(0)).await.unwrap();
             connection.read(7, ASK, link.timeout.to_std()).await
         };
         tokio::join!(peer, client).1

@@ -2,7 +2,7 @@
 //! what the line may repeat. A connection that may be out of step is never used again, and no request
 //! is sent that a repeated answer would fit.
 
-use super::connection::{Ask, Connection};
+use super::connection::{Ask, Connection, Numbers};
 use super::fault::Fault;
 use super::fence::{Fence, Step};
 use super::heard::Heard;
@@ -22,6 +22,7 @@ const LIFE_SAFETY: Duration = Duration::from_secs(4);
 /// An endpoint: at most one connection, made when it is needed and allowed.
 pub(super) struct Endpoint {
     link: ModbusLink,
+    numbers: Numbers,
     connection: Option<Connection>,
     backoff: Backoff,
     not_before: Option<Instant>,
@@ -48,6 +49,7 @@ impl Endpoint {
         Self {
             heard: Heard::new(link.repeat_window.to_std()),
             link,
+            numbers: Numbers::default(),
             connection: None,
             backoff: match life_safety {
                 true => Backoff::at_most(LIFE_SAFETY),
@@ -180,7 +182,7 @@ impl Endpoint {
     async fn connect(&mut self) -> io::Result<()> {
         self.connects.increment(1);
         let begun = Instant::now();
-        match Connection::open(&self.link).await {
+        match Connection::open(&self.link, self.numbers.clone()).await {
             Ok(connection) => {
                 self.connection = Some(connection);
                 self.not_before = None;

@@ -1,5 +1,7 @@
 //! The TCP stream below the Modbus codec, watched: how many bytes an answer really had, how it
-//! began, and whether anything lay there before it was asked for. It must never change a byte.
+//! began, and whether anything lay there before it was asked for. It must never change a byte, but for the numbers of
+//! Modbus TCP: the codec begins with 0 on each connection, and on the line they go on over all connections, so that the
+//! late answer to a request of an older connection fits no new one.
 //!
 //! Whether something lay there is asked of the system itself: what the runtime knows of a socket may be
 //! older than what came since. The codec skips garbage until a checksum fits and ignores what follows an answer; a value is
@@ -35,8 +37,33 @@ struct Record {
     seen: Exchange,
     /// The first bytes sent.
     request: [u8; 2],
+    /// The number that the exchange has on the line; `None` where frames have none.
+    number: Option<[u8; 2]>,
+    /// By which bits it differs from that of the codec.
+    mask: [u8; 2],
     /// The first bytes received.
     answer: Vec<u8>,
+}
+
+impl Record {
+    /// Gives the next bytes to be sent the number that the exchange has on the line.
+    fn number(&mut self, bytes: &mut [u8]) {
+        if let (0, [first, second, ..]) = (self.seen.sent, &*bytes) {
+            let [high, low] = self.number.unwrap_or([*first, *second]);
+            self.mask = [first ^ high, second ^ low];
+            self.request = [high, low];
+        }
+        self.renumber(self.seen.sent, bytes);
+    }
+
+    /// Turns the number of the codec into that on the line, or back, in bytes that begin at a place of the frame.
+    fn renumber(&self, from: usize, bytes: &mut [u8]) {
+        let mask = self.mask.iter().skip(from);
+        bytes
+            .iter_mut()
+            .zip(mask)
+            .for_each(|(byte, bits)| *byte ^= bits);
+    }
 }
 
 /// The eyes on a [`Wire`].
@@ -45,9 +72,11 @@ pub(super) struct Watch(Arc<Mutex<Record>>);
 
 impl Watch {
     /// Starts the record of an exchange.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&self, number: Option<u16>) {
         let mut record = self.lock();
         record.seen = Exchange::default();
+        record.number = number.map(u16::to_be_bytes);
+        record.mask = [0; 2];
         record.request = [0; 2];
         record.answer.clear();
     }
@@ -122,14 +151,15 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let fresh = buffer.filled().get(before..).unwrap_or_default();
+        let fresh = buffer.filled_mut().get_mut(before..).unwrap_or_default();
         let mut record = self.watch.lock();
         match &result {
             Poll::Pending => {}
             Poll::Ready(Ok(())) if !fresh.is_empty() => {
-                record.seen.received += fresh.len();
                 let room = KEPT.saturating_sub(record.answer.len());
                 record.answer.extend(fresh.iter().take(room));
+                record.renumber(record.seen.received, fresh);
+                record.seen.received += fresh.len();
             }
             Poll::Ready(_) => record.seen.ended = true,
         }
@@ -147,16 +177,13 @@ impl AsyncWrite for Wire {
         if self.watch.seen().sent == 0 {
             self.must_be_silent()?;
         }
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let mut own = bytes.to_vec();
+        self.watch.lock().number(&mut own);
+        let result = Pin::new(&mut self.stream).poll_write(context, &own);
         let mut record = self.watch.lock();
         match &result {
             Poll::Pending => {}
-            Poll::Ready(Ok(length)) => {
-                if let (0, [first, second, ..]) = (record.seen.sent, bytes) {
-                    record.request = [*first, *second];
-                }
-                record.seen.sent += length;
-            }
+            Poll::Ready(Ok(length)) => record.seen.sent += length,
             Poll::Ready(Err(_)) => record.seen.ended = true,
         }
         drop(record);
