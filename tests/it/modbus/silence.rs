@@ -103,6 +103,50 @@ async fn what_guards_life_is_probed_each_five_seconds_while_it_is_silent() {
     lines.join_all().await;
 }
 
+/// A cable is cut behind the first unit: however many fall silent at once, it waits for one of them at most.
+#[tokio::test]
+async fn who_answers_does_not_wait_for_all_that_fall_silent_together() {
+    const UNITS: u8 = 20;
+    let asks: Asks = Arc::default();
+    let noted = asks.clone();
+    let peer = Peer::start(Framing::Tcp, move |asked| {
+        noted.lock().unwrap().push(asked.unit);
+        Reply::Now(asked.right())
+    });
+    let peer = peer.await;
+    let link = ModbusLink {
+        timeout: span(Duration::from_millis(500)),
+        ..link(peer.port(), Framing::Tcp)
+    };
+    let mut driver = Driver::on(link, guarding(1..=UNITS, Duration::from_millis(200)));
+    while (1..=UNITS).any(|unit| count(&asks.lock().unwrap(), unit) < 2) {
+        driver.batch().await;
+    }
+    asks.lock().unwrap().clear();
+    let noted = asks.clone();
+    peer.follow(move |asked| {
+        noted.lock().unwrap().push(asked.unit);
+        match asked.unit {
+            1 => Reply::Now(asked.right()),
+            _ => Reply::Silence,
+        }
+    })
+    .await;
+    // Long enough for each to be asked, and found silent.
+    let asked = loop {
+        driver.batch().await;
+        let asked = asks.lock().unwrap().clone();
+        if (2..=UNITS).all(|unit| count(&asked, unit) >= 2) {
+            break asked;
+        }
+    };
+    let first = asked.iter().position(|unit| *unit == 1).unwrap();
+    let gaps = asked[first..].split(|unit| *unit == 1);
+    let longest = gaps.map(<[u8]>::len).max().unwrap();
+    assert!(longest <= 4, "{longest} others between: {asked:?}");
+    driver.end().await;
+}
+
 /// Five panels that never answered and are slow, beside two units that answer.
 async fn slow_panels_come_back(framing: Framing) {
     const PANELS: [u8; 5] = [3, 4, 5, 6, 7];

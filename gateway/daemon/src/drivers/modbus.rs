@@ -38,6 +38,15 @@ pub async fn run(context: DriverContext, link: ModbusLink, devices: Vec<Device>)
     }
 }
 
+/// How the reading of a unit went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Went {
+    Answered,
+    Unanswered,
+    /// The connection is gone and none is to be had now.
+    CutOff,
+}
+
 /// A link with its units.
 struct Line {
     context: DriverContext,
@@ -45,6 +54,10 @@ struct Line {
     units: Vec<Unit>,
     schedule: Schedule,
     probes: Probes,
+    /// What was due and must wait, because a unit before it did not answer.
+    waiting: Vec<Due>,
+    /// Since when units of the line fall silent.
+    trouble: Option<Instant>,
     connected: Option<bool>,
     overruns: metrics::Counter,
     seconds: metrics::Histogram,
@@ -69,6 +82,8 @@ impl Line {
             // The remainder keeps sums of slots far from any limit.
             schedule: Schedule::new(&periods, seed.finish() % 1_000_000, Instant::now()),
             probes: Probes::default(),
+            waiting: Vec::new(),
+            trouble: None,
             connected: None,
             overruns: metrics::counter!("zhiban_modbus_overruns_total", &labels),
             seconds: metrics::histogram!("zhiban_modbus_cycle_seconds", &labels),
@@ -109,24 +124,39 @@ impl Line {
         let later = answering.filter_map(Unit::later).min();
         let probe = self.probe(Instant::now()).map(|(at, _)| at);
         let times = self.schedule.next().into_iter().chain(later).chain(probe);
-        let Some(next) = times.min() else {
+        let at_once = (!self.waiting.is_empty()).then(Instant::now);
+        let Some(next) = times.chain(at_once).min() else {
             return std::future::pending().await;
         };
         sleep_until(next).await;
-        let due = self.due(Instant::now());
+        let mut due = self.due(Instant::now()).into_iter();
         self.overruns.increment(self.schedule.take_overruns());
-        for one in due {
-            if !self.read(&one).await? {
-                break;
+        while let Some(one) = due.next() {
+            match self.read(&one).await? {
+                Went::Answered => {}
+                // Those who answer, and are due by now, go before the next who may not.
+                Went::Unanswered => {
+                    self.waiting = due.collect();
+                    break;
+                }
+                Went::CutOff => break,
             }
         }
         Ok(())
     }
 
     /// The units that have something to ask now: by the timetable, or because they had to wait; and at
-    /// the end one that is silent, so that those who answer wait for one probe at most.
+    /// the end one that is silent, so that those who answer wait for one probe at most. While units fall
+    /// silent, those that are known to answer go first, then what guards life, last those that did
+    /// not answer before.
     fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = self.schedule.take_due(now);
+        for waiting in std::mem::take(&mut self.waiting) {
+            match due.iter_mut().find(|one| one.unit == waiting.unit) {
+                Some(one) => one.add(waiting.classes),
+                None => due.push(waiting),
+            }
+        }
         due.retain(|one| {
             self.units
                 .get(one.unit)
@@ -136,17 +166,21 @@ impl Line {
             let is_due = unit.later().is_some_and(|later| later <= now);
             is_due && !unit.is_silent() && due.iter().all(|one| one.unit != *place)
         });
+        let waited: Vec<Due> = waited.map(|(place, _)| Due::again(place)).collect();
+        due.extend(waited);
+        if !self.units.iter().any(Unit::is_failing) {
+            self.trouble = None;
+        }
+        if let Some(since) = self.trouble {
+            due.sort_by_key(|one| {
+                let unit = self.units.get(one.unit);
+                let answers = unit.is_some_and(|unit| unit.has_answered_since(since));
+                let failing = unit.is_some_and(Unit::is_failing);
+                (failing, !answers, !unit.is_some_and(Unit::guards_life))
+            });
+        }
         let probe = self.probe(now).filter(|(at, _)| *at <= now);
-        let more = waited
-            .map(|(place, _)| place)
-            .chain(probe.map(|(_, unit)| unit));
-        let more: Vec<Due> = more
-            .map(|unit| Due {
-                unit,
-                classes: Vec::new(),
-            })
-            .collect();
-        due.extend(more);
+        due.extend(probe.map(|(_, unit)| Due::again(unit)));
         due
     }
 
@@ -168,11 +202,13 @@ impl Line {
         self.units.iter_mut().for_each(|unit| unit.hasten(now));
     }
 
-    /// Reads one unit; `false` when the connection is gone and none is to be had now.
-    async fn read(&mut self, due: &Due) -> Result<bool, Stopped> {
+    /// Reads one unit.
+    async fn read(&mut self, due: &Due) -> Result<Went, Stopped> {
+        let hurried = self.trouble.is_some();
         let Some(unit) = self.units.get_mut(due.unit) else {
-            return Ok(true);
+            return Ok(Went::Answered);
         };
+        unit.hurry(hurried);
         let was_silent = unit.is_silent();
         let started = Instant::now();
         let cycle = unit.cycle(&mut self.endpoint, &due.classes).await;
@@ -180,6 +216,14 @@ impl Line {
         let is_silent = unit.is_silent();
         if was_silent && is_silent {
             self.probes.unanswered(started.elapsed(), Instant::now());
+        }
+        let went = match (cycle.cut_off, cycle.is_unanswered()) {
+            (true, _) => Went::CutOff,
+            (false, true) => Went::Unanswered,
+            (false, false) => Went::Answered,
+        };
+        if went == Went::Unanswered && !was_silent {
+            self.trouble.get_or_insert(started);
         }
         let state = unit.judge(&cycle);
         let mut inputs = Vec::with_capacity(2);
@@ -215,7 +259,7 @@ impl Line {
         if !inputs.is_empty() {
             self.context.engine.inputs(inputs).await?;
         }
-        Ok(!cycle.cut_off)
+        Ok(went)
     }
 
     /// The endpoint cannot be reached: nothing behind it can.

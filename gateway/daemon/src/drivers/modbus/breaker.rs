@@ -16,6 +16,8 @@ const FULL: u32 = 3;
 /// A probe waits for so many times the usual answer, and not less than this.
 const USUAL: u32 = 2;
 const SHORTEST_LIMIT: Duration = Duration::from_millis(100);
+const HURRIED: u32 = 8;
+const SHORTEST_HURRIED: Duration = Duration::from_millis(250);
 
 /// Whether something may be asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +96,20 @@ impl Breaker {
         if self.failures >= OPEN_AFTER {
             let jitter = 0.8 + 0.4 * fraction();
             self.next = Some(asked + self.interval().mul_f64(jitter));
+        }
+    }
+
+    /// Whether what was asked last was not answered.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// How long an answer may take while others of the line fall silent: eight times what is usual for
+    /// what has not failed yet, so that those who answer do not wait for all who may be gone.
+    pub(super) fn hurried_limit(&self, full: Duration) -> Duration {
+        match self.usual {
+            Some(usual) if self.failures == 0 => (usual * HURRIED).max(SHORTEST_HURRIED).min(full),
+            Some(_) | None => full,
         }
     }
 

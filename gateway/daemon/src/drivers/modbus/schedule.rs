@@ -31,6 +31,23 @@ pub(super) struct Due {
     pub(super) classes: Vec<PollClass>,
 }
 
+impl Due {
+    /// What a unit had to leave from before.
+    pub(super) fn again(unit: usize) -> Self {
+        let classes = Vec::new();
+        Self { unit, classes }
+    }
+
+    /// More of its classes, each once.
+    pub(super) fn add(&mut self, classes: Vec<PollClass>) {
+        for class in classes {
+            if !self.classes.contains(&class) {
+                self.classes.push(class);
+            }
+        }
+    }
+}
+
 /// The timetable of a link.
 #[derive(Debug)]
 pub(super) struct Schedule {

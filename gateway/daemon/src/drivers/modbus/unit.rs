@@ -51,6 +51,10 @@ pub(super) struct Unit {
     breaker: Breaker,
     /// When what waits may be asked, should that be before its next slot.
     later: Option<Instant>,
+    /// When it last gave a value.
+    answered: Option<Instant>,
+    /// Others of the line fall silent now.
+    hurried: bool,
     state: LinkState,
     fault: Option<&'static str>,
     /// The last failed read, until somebody takes it.
@@ -58,6 +62,13 @@ pub(super) struct Unit {
     requests: metrics::Counter,
     overruns: metrics::Counter,
     name: String,
+}
+
+impl Cycle {
+    /// Whether something was asked and nothing answered.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.failed > 0 && self.answered == 0
+    }
 }
 
 impl Unit {
@@ -90,6 +101,8 @@ impl Unit {
             choices,
             breaker: Breaker::new(device.life_safety),
             later: None,
+            answered: None,
+            hurried: false,
             state: LinkState::Unknown,
             fault: None,
             trouble: None,
@@ -172,6 +185,28 @@ impl Unit {
     pub(super) fn silent_until(&self) -> Option<Instant> {
         let next = self.breaker.next()?;
         Some(self.later.unwrap_or(next))
+    }
+
+    /// Whether it did not answer when it was asked last, and is still asked at its times.
+    pub(super) fn is_failing(&self) -> bool {
+        self.breaker.has_failed() && !self.breaker.is_open()
+    }
+
+    /// Whether it gave a value since then.
+    pub(super) fn has_answered_since(&self, then: Instant) -> bool {
+        self.answered.is_some_and(|at| at >= then)
+    }
+
+    /// Says whether others of its line fall silent now.
+    pub(super) fn hurry(&mut self, hurried: bool) {
+        self.hurried = hurried;
+    }
+
+    fn limit(&self, endpoint: &Endpoint) -> Duration {
+        match self.hurried {
+            true => self.breaker.hurried_limit(endpoint.limit()),
+            false => endpoint.limit(),
+        }
     }
 
     /// Whether lives depend on what it says.
@@ -374,7 +409,7 @@ impl Unit {
         self.requests.increment(1);
         let asked = Instant::now();
         let answer = endpoint
-            .exchange(self.device.unit, ask, endpoint.limit())
+            .exchange(self.device.unit, ask, self.limit(endpoint))
             .await;
         self.doubt(endpoint, cycle);
         let Some(read) = self.parts.get(index) else {
@@ -385,6 +420,7 @@ impl Unit {
                 read.breaker.close();
                 (read.answered, read.due) = (true, None);
                 self.breaker.succeeded(asked.elapsed());
+                self.answered = Some(Instant::now());
                 cycle.answered += 1;
                 let rows = self.parts.reads().get(index).map(|read| &read.request.rows);
                 let rows = rows.map_or(&[][..], Vec::as_slice);
