@@ -87,9 +87,7 @@ async fn post(
     let _running;
     let key = if form {
         let key = format!("{kind}:{}:{key}:{print}", who.user);
-        let first = shared.running.turn(&key);
-        let first = tokio::time::timeout(SECOND_PRESS, first).await;
-        _running = first.map_err(|_| ApiError::KeyBusy)?;
+        _running = shared.running.soon(&key).await?;
         key
     } else {
         let key = format!("{kind}:{}:{key}", who.user);
@@ -274,7 +272,7 @@ fn pieces<'b>(body: &'b [u8], boundary: &[u8]) -> Vec<&'b [u8]> {
 }
 
 /// Holds a key while its first request runs.
-struct Claim {
+pub(crate) struct Claim {
     running: Running,
     key: String,
 }
@@ -287,6 +285,12 @@ impl Running {
             running: self.clone(),
             key: key.to_owned(),
         })
+    }
+
+    /// Takes the key of a form as soon as its first sending is over, if that is soon.
+    pub(crate) async fn soon(&self, key: &str) -> Result<Claim, ApiError> {
+        let first = tokio::time::timeout(SECOND_PRESS, self.turn(key)).await;
+        first.map_err(|_| ApiError::KeyBusy)
     }
 
     /// Takes a key as soon as its first request is over.

@@ -9,6 +9,7 @@ use super::words::Words;
 use crate::Shared;
 use crate::auth::{Caller, Lang, Signed};
 use crate::error::ApiError;
+use crate::once::Running;
 use crate::ports::{App, Identity};
 use axum::extract::FromRequestParts;
 use axum::http::{Uri, request::Parts};
@@ -127,6 +128,8 @@ pub(crate) fn theme_of(parts: &Parts) -> Theme {
 /// A signed-in person looking at a page.
 pub(crate) struct Visit {
     pub(crate) app: App,
+    /// The keys of the forms that are being carried out.
+    pub(crate) running: Running,
     pub(crate) me: Identity,
     pub(crate) look: Look,
     pub(crate) times: Times,
@@ -163,6 +166,7 @@ impl FromRequestParts<Shared> for Visit {
                 .map(|one| (one.user, one.display_name))
                 .collect(),
             app,
+            running: state.running.clone(),
             me,
             times,
             snapshot,

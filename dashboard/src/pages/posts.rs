@@ -49,11 +49,15 @@ impl Once {
         part: &str,
         what: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<Sent<T>, ApiError> {
-        // The key of the request knows its content; that of a form with files is known by its parts alone.
+        // The key of the request knows its content; that of a form with files is known by its parts alone,
+        // and its second sending waits here for the first.
+        let mut _turn = None;
         let key = match once::current() {
             Some(current) => format!("page:{}{part}", current.key),
             None if (8..=64).contains(&self.idempotency_key.len()) => {
-                format!("page:{}:{}{part}", visit.me.user, self.idempotency_key)
+                let key = format!("page:{}:{}{part}", visit.me.user, self.idempotency_key);
+                _turn = Some(visit.running.soon(&key).await?);
+                key
             }
             None => return what.await.map(Sent::Now),
         };

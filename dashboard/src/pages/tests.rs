@@ -2,6 +2,7 @@
 
 mod given_back;
 mod limits;
+mod photos;
 
 use super::words::tests::table;
 use crate::fixture::{Fixture, PASSWORD, USER};

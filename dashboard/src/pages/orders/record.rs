@@ -184,6 +184,10 @@ pub(in crate::pages) async fn add_photos(
 ) -> Result<Response, ApiError> {
     let order = number(&no)?;
     let sent = Sent::read(multipart.map_err(|_| ApiError::MediaType)?).await?;
+    // What somebody chose is not sent in the name of who signed in on the same device since.
+    if !sent.by.is_empty() && sent.by != visit.me.user {
+        return Err(ApiError::AuthRequired);
+    }
     let stage = PhotoStage::from_code(&sent.stage);
     let stage = stage.ok_or_else(|| ApiError::field("/stage", "unknown"))?;
     for (place, bytes) in sent.photos.into_iter().enumerate() {
@@ -206,6 +210,8 @@ pub(in crate::pages) async fn add_photos(
 #[derive(Default)]
 struct Sent {
     once: Once,
+    /// For whom the form was drawn.
+    by: String,
     stage: String,
     photos: Vec<Bytes>,
 }
@@ -217,6 +223,7 @@ impl Sent {
         while let Some(field) = multipart.next_field().await.map_err(broken)? {
             match field.name().unwrap_or_default() {
                 "photo" => sent.photos.push(field.bytes().await.map_err(broken)?),
+                "by" => sent.by = field.text().await.map_err(broken)?,
                 "stage" => sent.stage = field.text().await.map_err(broken)?,
                 "idempotency_key" => {
                     sent.once.idempotency_key = field.text().await.map_err(broken)?;
