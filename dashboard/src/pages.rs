@@ -51,6 +51,11 @@ pub(crate) fn status(status: WorkOrderStatus, language: Language) -> String {
     Words(language).code("status", status.code())
 }
 
+/// What people call a change of an order.
+pub(crate) fn change(code: &str, language: Language) -> String {
+    Words(language).code_or_same("order_change", code)
+}
+
 /// Every page.
 pub(crate) fn router() -> Router<Shared> {
     Router::new()

@@ -105,11 +105,14 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
             };
         }
         Refusal::AlreadyAcknowledged { id, by } => standing::of_acknowledged(app, *id, by).await,
+        Refusal::AlreadyShelved { id, by, until } => {
+            standing::of_shelved(app, *id, by, *until).await
+        }
         Refusal::NotAllowed { from, .. } => match about {
             Some(no) => standing::of_status(app, &no, *from, refusal_detail(&refusal)).await,
             None => Standing::default(),
         },
-        Refusal::Changed { no, version } => standing::of_version(app, no, *version).await,
+        Refusal::Changed { no, version } => standing::of_change(app, no, *version).await,
         Refusal::NotYours(_) => match about {
             // Why not is said by the refusal itself; a program also learns where the order stands.
             Some(no) => Standing {
@@ -120,7 +123,6 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
         },
         Refusal::LifeSafety
         | Refusal::NotShelved(_)
-        | Refusal::AlreadyShelved { .. }
         | Refusal::ShelveTooLong
         | Refusal::Missing { .. }
         | Refusal::NoEntry(_)

@@ -3,7 +3,7 @@
 
 use crate::error::Standing;
 use crate::ports::{App, OrderEventRow, OrderRow};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use zhiban_core::{AlarmId, Language, Snapshot, Text, Timestamp, WorkOrderNumber, WorkOrderStatus};
 
@@ -48,6 +48,35 @@ pub(crate) async fn of_version(app: &App, no: &WorkOrderNumber, version: u32) ->
     of_order(app, no).await
 }
 
+/// Where an order stands since its last change, whatever that was, and whose it is.
+pub(super) async fn of_change(app: &App, no: &WorkOrderNumber, version: u32) -> Standing {
+    let mut standing = of_version(app, no, version).await;
+    let Ok(Some((_, events))) = app.archive.work_order(no.clone()).await else {
+        return standing;
+    };
+    let Some(last) = events.last().filter(|last| last.from == last.to) else {
+        return standing;
+    };
+    if let Some(current) = standing.current.as_mut().and_then(Value::as_object_mut) {
+        current.insert("by".to_owned(), json!(last.by));
+        current.insert("at".to_owned(), json!(last.at.to_string()));
+    }
+    let (zh, en) = who(app, last.by.as_deref()).await;
+    let at = clock(app, last.at);
+    // What somebody wrote is on the order itself.
+    let note = last.note.as_deref().filter(|_| last.change == "edited");
+    let what = |language| {
+        let change = crate::pages::change(&last.change, language);
+        note.map_or(change.clone(), |note| format!("{change} {note}"))
+    };
+    let (what_zh, what_en) = (what(Language::ZhCn), what(Language::En));
+    standing.told = Some(Text::new(
+        format!("{zh}于 {at} 改过这张工单（{what_zh}）。请重新读取后再改。"),
+        format!("{en} changed the order at {at} ({what_en}). Read it again first."),
+    ));
+    standing
+}
+
 /// Where an order stands, and who brought it there.
 pub(super) async fn of_order(app: &App, no: &WorkOrderNumber) -> Standing {
     let Ok(Some((row, events))) = app.archive.work_order(no.clone()).await else {
@@ -80,13 +109,7 @@ pub(super) async fn of_order(app: &App, no: &WorkOrderNumber) -> Standing {
 }
 
 async fn told(app: &App, row: &OrderRow, last: &OrderEventRow) -> Text {
-    let (zh, en) = match &last.by {
-        Some(by) => {
-            let name = name(app, by).await;
-            (name.clone(), name)
-        }
-        None => ("网关".to_owned(), "The gateway".to_owned()),
-    };
+    let (zh, en) = who(app, last.by.as_deref()).await;
     let at = clock(app, last.at);
     let word = |code: &str, language| {
         let status = WorkOrderStatus::from_code(code);
@@ -126,6 +149,23 @@ pub(super) async fn of_acknowledged(app: &App, id: AlarmId, by: &str) -> Standin
     acknowledged(app, by, at).await
 }
 
+/// An alarm that somebody shelved already.
+pub(super) async fn of_shelved(app: &App, id: AlarmId, by: &str, until: Timestamp) -> Standing {
+    let is = |snapshot: &Snapshot| {
+        let alarm = snapshot.alarms.get(&id);
+        alarm.is_none_or(|alarm| alarm.shelved_until.is_some())
+    };
+    shown(app, is).await;
+    let (who, end) = (name(app, by).await, clock(app, until));
+    Standing {
+        current: Some(json!({ "shelved_by": by, "shelved_until": until.to_string() })),
+        told: Some(Text::new(
+            format!("{who}已搁置这条报警，到 {end} 为止。要改时间，先恢复再搁置。"),
+            format!("{who} shelved this alarm until {end}. To change the time, unshelve it first."),
+        )),
+    }
+}
+
 /// An alarm that is over.
 pub(super) async fn of_over(app: &App, by: Option<&str>, at: Option<Timestamp>) -> Standing {
     match by {
@@ -150,6 +190,17 @@ async fn acknowledged(app: &App, by: &str, at: Option<Timestamp>) -> Standing {
     Standing {
         current: Some(json!({ "acknowledged_by": by, "acknowledged_at": at })),
         told: Some(Text::new(zh, en)),
+    }
+}
+
+/// Who did something, in both languages.
+async fn who(app: &App, by: Option<&str>) -> (String, String) {
+    match by {
+        Some(by) => {
+            let name = name(app, by).await;
+            (name.clone(), name)
+        }
+        None => ("网关".to_owned(), "The gateway".to_owned()),
     }
 }
 

@@ -363,11 +363,14 @@ async fn two_people_cannot_change_an_order_at_once() {
     );
     let stale = edit(&[("if-match", &tag)], urgent()).await;
     assert_eq!(stale.refusal(), (412, "wo.changed".to_owned()));
-    let current = &stale.json()["current"];
+    let stale = stale.json();
+    let current = &stale["current"];
     assert_eq!(
-        (&current["version"], &current["status"]),
-        (&json!(2), &json!("assigned"))
+        (&current["version"], &current["status"], &current["by"]),
+        (&json!(2), &json!("assigned"), &json!("fixture"))
     );
+    let told = stale["detail"].to_string();
+    assert!(told.contains("(Priority changed 2 → 1)"), "{told}");
     assert_eq!(
         edit(&[("if-match", "nonsense")], urgent()).await.status,
         StatusCode::PRECONDITION_FAILED
