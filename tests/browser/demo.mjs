@@ -40,15 +40,32 @@ export class Demo {
   /** Starts one, as a user does. */
   static async start() {
     const demo = new Demo();
-    const place = ["--listen", "127.0.0.1:0", "--data-dir", demo.#folder];
-    demo.#child = spawn(program(), ["--log", "warn", "demo", "--json", "--speed", "5", ...place], {
+    await demo.#run("127.0.0.1:0");
+    return demo;
+  }
+
+  async #run(listen) {
+    const place = ["--listen", listen, "--data-dir", this.#folder];
+    this.#child = spawn(program(), ["--log", "warn", "demo", "--json", "--speed", "5", ...place], {
       stdio: ["ignore", "pipe", "inherit"],
     });
-    for await (const line of createInterface({ input: demo.#child.stdout })) {
-      demo.said = JSON.parse(line);
-      return demo;
+    for await (const line of createInterface({ input: this.#child.stdout })) {
+      this.said = JSON.parse(line);
+      return;
     }
     throw new Error("the demo ended before it said where it is");
+  }
+
+  /** Ends it as a power cut does. */
+  async kill() {
+    const over = once(this.#child, "exit");
+    this.signal("SIGKILL");
+    await over;
+  }
+
+  /** Starts it again at the same place, on what it left; its own accounts must sign in anew. */
+  async again() {
+    await this.#run(new URL(this.said.dashboard).host);
   }
 
   /** Sends it a signal. */
@@ -58,7 +75,7 @@ export class Demo {
 
   /** Ends it, as the system would. */
   async stop() {
-    if (this.#child.exitCode !== null) return;
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const over = once(this.#child, "exit");
     this.signal("SIGTERM");
     await over;

@@ -44,7 +44,7 @@ async function record(hand, no, lang) {
   const large = await photo(hand);
   const form = hand.locator("form:has([name=stage][value=after])");
   await badLine(hand, form, no, large);
-  await form.locator("[data-unsent] button").click();
+  await form.locator("[data-unsent] [type=submit]").click();
   const [kept] = await until("the photo", async () => {
     const photos = (await demo.api(`/work-orders/${no}/photos`)).items;
     return photos.length ? photos : null;

@@ -427,7 +427,7 @@ impl Frame {
 
 /// The words the scripts put into the page, under the same keys.
 fn script_words(words: Words) -> String {
-    const KEYS: [&str; 35] = [
+    const KEYS: [&str; 41] = [
         "frame.live",
         "frame.connecting",
         "frame.lost",
@@ -436,7 +436,6 @@ fn script_words(words: Words) -> String {
         "form.not_sent",
         "form.refused",
         "form.failed_status",
-        "form.gone",
         "form.draft",
         "form.kept",
         "form.discard",
@@ -450,6 +449,13 @@ fn script_words(words: Words) -> String {
         "span.left",
         "span.over",
         "order.photo_send",
+        "order.photo_remove",
+        "order.photo_unsent",
+        "order.photos_unsent",
+        "order.photos_beside",
+        "order.photos_full",
+        "order.photos_missing",
+        "order.photo_unread",
         "lift.up",
         "lift.down",
         "lift.idle",

@@ -4,7 +4,7 @@ import { tick } from "./clock";
 import { listenForWriting, restore } from "./drafts";
 import { listen } from "./keys";
 import { listenForLength } from "./limits";
-import { listenForPhotos } from "./photos";
+import { listenForPhotos, look } from "./photos";
 import { adopt } from "./notices";
 import { hold, listenForPresses } from "./press";
 import { overtake, refresh, start } from "./refresh";
@@ -25,6 +25,7 @@ function settle(): void {
   bind();
   tick();
   restore();
+  void look();
   showLink();
   renew();
   wantTrend();

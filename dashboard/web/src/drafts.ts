@@ -14,10 +14,17 @@ type Draft = { at: number; page: string; from: string; fields: Record<string, Wr
 const PREFIX = "zhiban.drafts.";
 const KEEP = 7 * 86_400_000;
 const MOST = 50;
-const store = PREFIX + (document.body.dataset["user"] ?? "");
-const opened = Date.now();
+/** Who is signed in here. */
+export const user = document.body.dataset["user"] ?? "";
+const store = PREFIX + user;
+export const opened = Date.now();
 /** Tells this page from other tabs: what is being written there is not shown here at the same time. */
-const here = `${opened}-${Math.random()}`;
+export const here = `${opened}-${Math.random()}`;
+
+/** By chance, also where `crypto.randomUUID` is not allowed. */
+export function freshKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 function read(name = store): Record<string, Draft> {
   try {

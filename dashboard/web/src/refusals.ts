@@ -1,6 +1,6 @@
 // What became of a form that was not carried out: why, at which field, and what stands now. What was written stays.
 
-import { buttons, fields, identity, label, own } from "./forms";
+import { fields, identity, label, own } from "./forms";
 import { say, unsay } from "./notices";
 import { word } from "./words";
 
@@ -63,15 +63,6 @@ function read(xhr: XMLHttpRequest): Problem {
 export function unsent(form: HTMLFormElement): void {
   clear(form);
   say(identity(form), word("form.not_sent"));
-  // Photos are sent when they were chosen; those of a camera are nowhere else.
-  if (buttons(form).some((button) => !button.closest("noscript"))) return;
-  const notice = own("p", "err");
-  notice.dataset["unsent"] = "";
-  const again = document.createElement("button");
-  again.className = "btn sm";
-  again.textContent = word("order.photo_send");
-  notice.append(again);
-  form.append(notice);
 }
 
 /** Listens for corrections: a mark goes when its field is written in. */

@@ -1,11 +1,12 @@
 // Sends forms through htmx, once each: a second press is the same sending, other content is another one.
 // The answer is the page as it is now; a refusal leaves the page and says why.
 
-import { keep, sending as known, settle } from "./drafts";
+import { freshKey, keep, sending as known, settle } from "./drafts";
 import { changes, fields, identity, isPage } from "./forms";
 import { refusesLength } from "./limits";
 import { answer } from "./morph";
 import { unsay } from "./notices";
+import { answered as photoAnswered, arrived, keyOf } from "./photos";
 import { busy } from "./press";
 import { clear, refused, unsent } from "./refusals";
 
@@ -55,6 +56,11 @@ function name(event: Asking): void {
   const form = formOf(event);
   if (!form || !event.detail.formData.has("idempotency_key")) return;
   const content = contentOf(event.detail.formData);
+  const photo = keyOf(form);
+  if (photo) {
+    event.detail.parameters["idempotency_key"] = photo;
+    return;
+  }
   const before = known(form);
   const key = before?.content === content ? before.key : freshKey();
   event.detail.parameters["idempotency_key"] = key;
@@ -63,12 +69,7 @@ function name(event: Asking): void {
 
 function contentOf(data: FormData): string {
   const parts = [...data.entries()].filter(([name]) => name !== "idempotency_key" && name !== "back");
-  return JSON.stringify(parts.map(([name, one]) => [name, one instanceof File ? [one.size, one.lastModified, one.name] : one]));
-}
-
-/** By chance, also where `crypto.randomUUID` is not allowed. */
-function freshKey(): string {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return JSON.stringify(parts);
 }
 
 function begin(event: Answer): void {
@@ -84,6 +85,7 @@ function begin(event: Answer): void {
 function end(form: HTMLFormElement, xhr: XMLHttpRequest): void {
   busy(form, false);
   if (xhr.status === 0) unsent(form);
+  photoAnswered(form, xhr);
 }
 
 function arrive(form: HTMLFormElement, event: Answer): void {
@@ -97,6 +99,7 @@ function arrive(form: HTMLFormElement, event: Answer): void {
     return;
   }
   for (const field of fields(form)) if (sent.get(form)?.get(field.name) === field.value) delete field.dataset["typed"];
+  arrived(form, xhr);
   settle(form, true);
   for (const about of ["", "draft "]) unsay(about + identity(form));
   keep(form);

@@ -2,6 +2,7 @@
 // It must never take away what somebody is writing, nor reload for ever.
 
 import { isWritten } from "./drafts";
+import { isSending } from "./photos";
 
 const mine = document.body.dataset["version"];
 let theirs = mine;
@@ -29,5 +30,5 @@ function tried(): string | null {
 
 function isCalm(): boolean {
   const writes = document.activeElement?.matches("input,textarea,select") === true;
-  return !writes && document.querySelector("#bar.calm") !== null && !isWritten();
+  return !writes && document.querySelector("#bar.calm") !== null && !isWritten() && !isSending();
 }
