@@ -122,13 +122,13 @@ test("of two who shelve at once the second is told who did, and keeps the reason
   const pages = await both(`/alarms/${id}`);
   for (const [n, page] of pages.entries()) {
     await page.locator(`details:has(#shelve-${id}) summary`).click();
-    await page.locator(`#shelve-${id} [name=reason]`).fill(`reason of ${n}`);
+    await page.locator(`#shelve-${id} [name=reason]`).fill(`\u202Ereason of ${n}`);
   }
   await Promise.all(pages.map((page) => twice(page.locator(`#shelve-${id} button`))));
   const [loser, name] = await refused(pages);
   assert.match(await loser.locator(".notice").first().innerText(), new RegExp(`${name} shelved this alarm until`));
   for (const page of pages) await page.locator(`#unshelve-${id}`).waitFor({ timeout: SOON });
-  await loser.locator(".notice blockquote", { hasText: `reason of ${pages.indexOf(loser)}` }).waitFor({ timeout: SOON });
+  await loser.locator(".notice blockquote", { hasText: `[U+202E]reason of ${pages.indexOf(loser)}` }).waitFor({ timeout: SOON });
   await screenshot(loser, "shelved-by-another");
   const life = (await demo.api(`/alarms/${id}`)).events.filter((one) => one.change === "shelved");
   assert.equal(life.length, 1);

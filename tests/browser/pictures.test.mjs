@@ -78,6 +78,12 @@ for (const [lang, width, height] of [
       const name = path === "/" ? "overview" : path.slice(1).replaceAll("/", "-").replace(no, "NO");
       await screenshot(page, `phone-${width}-${name}-${lang}`);
       assert.ok(wide <= width, `${path} is ${wide} px wide`);
+      // Whatever way a text runs, it moves nothing beside its element.
+      const open = await page.evaluate(() => {
+        const all = [...document.body.querySelectorAll("a, b, bdi, dd, dt, small, span, td, th")];
+        return all.filter((one) => getComputedStyle(one).unicodeBidi === "normal").map((one) => one.outerHTML.slice(0, 200));
+      });
+      assert.deepEqual(open, [], path);
     }
     const history = await page.locator(".tl:not(.told)").innerText();
     assert.match(history, /\[U\+202E\]deppots si rac eht\[U\+202C\]/);

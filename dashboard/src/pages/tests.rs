@@ -1,5 +1,6 @@
 //! Pages as people meet them: in both languages, without scripts, with forms alone.
 
+mod direction;
 mod given_back;
 mod limits;
 mod photos;

@@ -2,7 +2,7 @@
 // or until what it is about was done after all.
 
 import { own } from "./forms";
-import { word } from "./words";
+import { visible, word } from "./words";
 
 const place = (): HTMLElement | null => document.getElementById("notices");
 
@@ -19,7 +19,7 @@ export function say(about: string, text: string, kept = "", closed: () => void =
   notice.dataset["said"] = text + kept;
   notice.setAttribute("role", "alert");
   const line = document.createElement("p");
-  line.textContent = text;
+  line.textContent = visible(text);
   const close = document.createElement("button");
   close.type = "button";
   close.className = "btn sm";
@@ -31,7 +31,7 @@ export function say(about: string, text: string, kept = "", closed: () => void =
   notice.append(line, close);
   if (kept) {
     const written = document.createElement("blockquote");
-    written.textContent = kept;
+    written.textContent = visible(kept);
     line.after(written);
   }
   if (old) old.replaceWith(notice);

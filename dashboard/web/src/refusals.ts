@@ -2,7 +2,7 @@
 
 import { fields, identity, label, own } from "./forms";
 import { say, unsay } from "./notices";
-import { word } from "./words";
+import { visible, word } from "./words";
 
 type Fault = { field: HTMLElement; text: string };
 /** What of a problem document (RFC 9457) people are told. */
@@ -16,7 +16,7 @@ export function refuse(form: HTMLFormElement, why: string, faults: Fault[] = [])
     field.setAttribute("aria-invalid", "true");
     field.dataset["refused"] = "";
     const line = own("em", "fe");
-    line.textContent = text;
+    line.textContent = visible(text);
     field.after(line);
     for (let fold = field.closest("details"); fold; fold = fold.parentElement?.closest("details") ?? null) fold.open = true;
   }

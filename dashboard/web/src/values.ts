@@ -3,7 +3,7 @@
 
 import type { Row } from "./events";
 import { moveLifts } from "./lift";
-import { word } from "./words";
+import { visible, word } from "./words";
 
 const STALE = 3;
 const known = new Map<string, Row>();
@@ -90,7 +90,7 @@ function show(element: HTMLElement, key: string, row: Row): void {
   if (data["at"] === key) dated(element, at);
   if (data["y"] === key && typeof value === "number") shift(element, value);
   if (data["v"] !== key) return;
-  const wanted = format(element, value);
+  const wanted = visible(format(element, value));
   if (element.textContent !== wanted) element.textContent = wanted;
   set(element, "q", String(quality));
   element.toggleAttribute("data-none", value === null);
