@@ -241,6 +241,30 @@ async fn a_gateway_starts_on_a_disk_that_takes_nothing_and_opens_it_when_it_does
     assert_eq!(site.orders().await, orders, "none twice");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_on_the_size_of_files_ends_no_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let config = folder.path().join("gateway.toml");
+    let text = format!(
+        "[site]\ncode = \"limit\"\nname = {{ zh = \"试验\", en = \"Test\" }}\n[http]\nlisten = \"{listen}\"\n\
+         [storage]\ndata_dir = \"{}\"\n",
+        folder.path().join("data").display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut gateway =
+        Zhiban::start_with_file_size(600, &["run", "--config", config.to_str().unwrap()]);
+    let url = format!("http://{listen}/readyz");
+    gateway.answers(&url).await;
+    // Not even the reserve can be made.
+    wait_until(PATIENCE, "the truth about it", async || {
+        let answer = http().get(&url).send().await.unwrap();
+        answer.text().await.unwrap().contains("\"disk\"")
+    })
+    .await;
+    assert!(gateway.stop().await.success());
+}
+
 /// What a restart of the machine leaves on a disk of its own: the index of the log is in memory.
 fn remove_shared_index(data: &Path) {
     for file in ["core.db-shm", "telemetry.db-shm"] {

@@ -200,10 +200,13 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
             "Correct each parameter that is listed.",
         ),
         ApiError::AlarmOver(_) => (
-            "这条报警已恢复并确认，无需再处理。",
-            "It has returned and was acknowledged; nothing is left to do.",
+            "报警已结束，或其设备、规则已不在配置中，在此无法再处理。",
+            "The alarm is over, or its asset or rule is no longer configured; nothing can be done with it here.",
         ),
-        ApiError::OrderOver(_) => ("工单已经结束。", "The work order is over."),
+        ApiError::OrderOver(_) => (
+            "工单已结束，或其设备已不在配置中。",
+            "The work order is over, or its asset is no longer configured.",
+        ),
         ApiError::MatchRequired => (
             "请在 If-Match 中给出读取工单时得到的 ETag。",
             "Send the ETag you read with the order as If-Match.",

@@ -105,6 +105,13 @@ impl Gateway {
         let now = now();
         let facility = Facility::restore(loaded.model.clone(), records, now);
         let board = new_board();
+        let unwatched = journal.unconfigured().told();
+        board.set(
+            "unconfigured",
+            unwatched.is_none(),
+            false,
+            unwatched.unwrap_or_default(),
+        );
         let steps = Arc::new(Steps::default());
         let (drivers, engine, rest) = (Group::default(), Group::default(), Group::default());
 

@@ -78,6 +78,13 @@ impl Zhiban {
         Self::started(shell.arg(limit.to_string()).arg(program()).args(arguments))
     }
 
+    /// Starts it with these arguments where no file may become larger than so many KiB.
+    pub(crate) fn start_with_file_size(limit: u32, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "ulimit -f \"$0\" && exec \"$@\""]);
+        Self::started(shell.arg(limit.to_string()).arg(program()).args(arguments))
+    }
+
     fn started(command: &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -3,6 +3,7 @@
 //! No signal that people send by habit may end it without a word.
 
 use anyhow::Result;
+use rustix::process::Signal as Sys;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals, listened to from the start of the process on.
@@ -11,6 +12,8 @@ pub(crate) struct Signals {
     terminate: Signal,
     hang_up: Signal,
     user: [Signal; 2],
+    /// A write above a limit on the size of files fails, as on a full disk; it does not end the process.
+    _file_size: Signal,
 }
 
 /// What a signal asks for.
@@ -36,6 +39,7 @@ impl Signals {
                 signal(SignalKind::user_defined1())?,
                 signal(SignalKind::user_defined2())?,
             ],
+            _file_size: signal(SignalKind::from_raw(Sys::XFSZ.as_raw()))?,
         })
     }
 

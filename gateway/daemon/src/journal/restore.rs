@@ -21,12 +21,44 @@ pub(super) const INBOX_ROWS: i64 = 200_000;
 pub(super) const INBOX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Open records that the configuration no longer has a place for. They stay in the archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unconfigured {
     /// Open alarms.
     pub alarms: usize,
     /// Open orders.
     pub work_orders: usize,
+    /// What they are about, by code and title; not all of many.
+    pub about: Vec<String>,
+}
+
+impl Unconfigured {
+    /// So many are named.
+    const NAMED: usize = 10;
+
+    fn note(&mut self, row: &AnyRow, table: &'static str) {
+        let read = Reader::new(table, row);
+        if let (Ok(asset), Ok(title)) = (read.text("asset"), read.text("title_en"))
+            && self.about.len() < Self::NAMED
+        {
+            let about = format!("{asset} {title}");
+            if !self.about.contains(&about) {
+                self.about.push(about);
+            }
+        }
+    }
+
+    /// What is to be said of them; `None` when there are none.
+    pub fn told(&self) -> Option<String> {
+        (*self != Self::default()).then(|| {
+            format!(
+                "{} open alarms and {} open work orders belong to assets or rules that are no longer configured ({}): \
+                 nobody watches them here; put the asset back under its code, or see to them on site",
+                self.alarms,
+                self.work_orders,
+                self.about.join(", ")
+            )
+        })
+    }
 }
 
 /// A damaged number would be given to another order, whose record would then be written over.
@@ -104,13 +136,8 @@ impl Journal {
         self.restore_points(&mut records, now).await?;
         self.recent_inbox(now).await?;
         self.rehearse().await?;
-        let unconfigured = self.unconfigured;
-        if unconfigured != Unconfigured::default() {
-            tracing::warn!(
-                alarms = unconfigured.alarms,
-                work_orders = unconfigured.work_orders,
-                "open records belong to assets or rules that are no longer configured; they stay in the archive"
-            );
+        if let Some(told) = self.unconfigured.told() {
+            tracing::warn!("{told}; they stay in the archive");
         }
         Ok(records)
     }
@@ -131,8 +158,8 @@ impl Journal {
     }
 
     /// Open records that the configuration had no place for at start.
-    pub fn unconfigured(&self) -> Unconfigured {
-        self.unconfigured
+    pub fn unconfigured(&self) -> &Unconfigured {
+        &self.unconfigured
     }
 
     async fn restore_alarms(
@@ -148,7 +175,10 @@ impl Journal {
         for row in sqlx::query(open).fetch_all(self.store.readers()).await? {
             match self.configured_alarm(&row) {
                 Ok(Some(alarm)) => records.alarms.push(alarm),
-                Ok(None) => self.unconfigured.alarms += 1,
+                Ok(None) => {
+                    self.unconfigured.alarms += 1;
+                    self.unconfigured.note(&row, "alarm");
+                }
                 Err(error) => unread::alarm(&self.store, &row, &error, now).await?,
             }
         }
@@ -176,7 +206,10 @@ impl Journal {
                     records.work_orders.push(found.order);
                 }
                 Ok(found) if found.order.status.is_over() => {}
-                Ok(_) => self.unconfigured.work_orders += 1,
+                Ok(_) => {
+                    self.unconfigured.work_orders += 1;
+                    self.unconfigured.note(&row, "work_order");
+                }
                 Err(error) => taken = taken.max(self.set_order_aside(&row, &error, now).await?),
             }
         }

@@ -180,6 +180,8 @@ async fn what_is_no_longer_configured_is_counted_listed_and_comes_back() {
     building.restart_with(model(2, &["slow"])).await;
     let gone = building.journal.unconfigured();
     assert_eq!((gone.alarms, gone.work_orders), (2, 1));
+    let told = gone.told().unwrap();
+    assert!(told.contains("A3 "), "{told}");
     assert_eq!(building.snapshot().alarms.len(), 2);
     assert_eq!(building.snapshot().work_orders.len(), 3);
     let alarms = building.journal.alarms(AlarmFilter {
@@ -210,7 +212,7 @@ async fn what_is_no_longer_configured_is_counted_listed_and_comes_back() {
         })
         .await;
     building.restart_with(model(3, &[])).await;
-    assert_eq!(building.journal.unconfigured(), Unconfigured::default());
+    assert_eq!(*building.journal.unconfigured(), Unconfigured::default());
     assert_eq!(building.snapshot().alarms, before.alarms);
     let order = &building.snapshot().work_orders[&no];
     assert_eq!(order.rule, before.work_orders[&no].rule);
