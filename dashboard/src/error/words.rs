@@ -168,6 +168,16 @@ pub(super) fn detail(error: &ApiError) -> Text {
     Text::new(zh, en)
 }
 
+/// Of what is over, and of what the configuration has no place for any more.
+const ALARM_OVER: (&str, &str) = (
+    "报警已结束，或其设备、规则已不在配置中，在此无法再处理。",
+    "The alarm is over, or its asset or rule is no longer configured; nothing can be done with it here.",
+);
+const ORDER_OVER: (&str, &str) = (
+    "工单已结束，或其设备已不在配置中。",
+    "The work order is over, or its asset is no longer configured.",
+);
+
 /// The same words in every case of the code.
 fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
     match error {
@@ -199,14 +209,8 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
             "请修改标出的各参数。",
             "Correct each parameter that is listed.",
         ),
-        ApiError::AlarmOver(_) => (
-            "报警已结束，或其设备、规则已不在配置中，在此无法再处理。",
-            "The alarm is over, or its asset or rule is no longer configured; nothing can be done with it here.",
-        ),
-        ApiError::OrderOver(_) => (
-            "工单已结束，或其设备已不在配置中。",
-            "The work order is over, or its asset is no longer configured.",
-        ),
+        ApiError::AlarmOver(_) => ALARM_OVER,
+        ApiError::OrderOver(_) => ORDER_OVER,
         ApiError::MatchRequired => (
             "请在 If-Match 中给出读取工单时得到的 ETag。",
             "Send the ETag you read with the order as If-Match.",

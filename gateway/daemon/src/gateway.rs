@@ -104,14 +104,7 @@ impl Gateway {
         let journal = Arc::new(journal);
         let now = now();
         let facility = Facility::restore(loaded.model.clone(), records, now);
-        let board = new_board();
-        let unwatched = journal.unconfigured().told();
-        board.set(
-            "unconfigured",
-            unwatched.is_none(),
-            false,
-            unwatched.unwrap_or_default(),
-        );
+        let board = new_board(&journal);
         let steps = Arc::new(Steps::default());
         let (drivers, engine, rest) = (Group::default(), Group::default(), Group::default());
 
@@ -217,10 +210,13 @@ fn maintain(journal: Arc<Journal>, steps: Arc<Steps>, rest: &Group) {
         .spawn(async move { journal.maintain(steps, stop).await });
 }
 
-/// A board on which the record store, which is open, works.
-fn new_board() -> Arc<Board> {
+/// A board on which the record store, which is open, works; it names what nobody watches any more.
+fn new_board(journal: &Journal) -> Arc<Board> {
     let board = Arc::new(Board::default());
     board.set("journal", true, true, "");
+    let unwatched = journal.unconfigured().told();
+    let ok = unwatched.is_none();
+    board.set("unconfigured", ok, false, unwatched.unwrap_or_default());
     board
 }
 
