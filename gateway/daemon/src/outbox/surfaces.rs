@@ -1,7 +1,8 @@
-//! What people are told of one order on every surface at once: the pages and the texts
+//! What people are told of one order and of one fault on every surface at once: the pages and the texts
 //! of messages, in both languages. A surface that says less than the others is a fault of that surface.
 
 mod limits;
+mod places;
 
 use super::text::Texts;
 use super::told::{Renderer, Told};

@@ -54,7 +54,7 @@ async fn surfaces(
     reasons: &[NotifyReason],
     language: Language,
 ) -> Vec<Surface> {
-    let row = format!("<td><a href=\"/work-orders/{no}\">");
+    let row = format!("<td class=\"w\" colspan=\"3\"><a href=\"/work-orders/{no}\">");
     let mut found = Vec::new();
     let mut add = |name, piece: &str, accepts, limits| {
         assert!(!piece.is_empty(), "{name} does not show {no}");
@@ -67,11 +67,11 @@ async fn surfaces(
         });
     };
     let page = stage.page("/", language).await;
-    add("overview", piece(&page, &row, "</tr>"), false, true);
+    add("overview", piece(&page, &row, "</tbody>"), false, true);
     let item = format!("id=\"al-{alarm}\"");
     add("overview alarm", piece(&page, &item, "</li>"), false, false);
     let page = stage.page("/assets/X1", language).await;
-    add("asset", piece(&page, &row, "</tr>"), false, true);
+    add("asset", piece(&page, &row, "</tbody>"), false, true);
     let page = stage.page("/work-orders", language).await;
     let item = format!("id=\"wo-{no}\"");
     add("list", piece(&page, &item, "</tr>"), false, true);
