@@ -204,6 +204,11 @@ pub(crate) struct Limit {
     pub(crate) held_short: String,
     /// Whether the work was completed in time: after that there is no limit.
     pub(crate) done: String,
+    /// Of an order without such a limit: until when somebody must take it, and what that is called.
+    pub(crate) respond: Option<Due>,
+    pub(crate) respond_label: String,
+    /// That nobody took it by then.
+    pub(crate) untaken: String,
 }
 
 impl Limit {
@@ -214,8 +219,14 @@ impl Limit {
         let words = visit.words();
         let due = order.due_at.map(|limit| Due::until(visit, limit));
         let Some(left) = order.due_left else {
+            let waits = due.is_none() && order.waits_for_somebody();
+            let respond = Due::to_accept(visit, order).filter(|_| waits);
+            let untaken = waits && respond.is_none();
             return Self {
                 due,
+                respond,
+                respond_label: words.t("orders.respond"),
+                untaken: untaken.then(|| words.t("orders.untaken")).unwrap_or_default(),
                 ..Self::default()
             };
         };
