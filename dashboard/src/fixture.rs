@@ -55,7 +55,7 @@ impl Fixture {
     /// When the building's own description is wrong.
     #[must_use]
     pub fn start() -> Self {
-        let fixture = Self::of(building::model());
+        let fixture = Self::with(building::model());
         for asset in ["A3", "P1"] {
             fixture.link(asset, LinkState::Up);
         }
@@ -63,8 +63,9 @@ impl Fixture {
         fixture
     }
 
-    /// A building of which nothing is known yet.
-    fn of(model: Model) -> Self {
+    /// A building of which nothing is known yet. Needs a tokio runtime.
+    #[must_use]
+    pub fn with(model: Model) -> Self {
         let model = Arc::new(model);
         let facility = Facility::new(model.clone(), now());
         let memory = Arc::new(Memory::default());
@@ -168,6 +169,12 @@ impl Fixture {
     /// All is well again.
     pub fn calm(&self) {
         self.set(building::CALM);
+    }
+
+    /// What people must be told, oldest first.
+    #[must_use]
+    pub fn told(&self) -> Vec<zhiban_core::Notification> {
+        self.memory.told()
     }
 
     /// Makes the record store fail, or work again.

@@ -30,6 +30,28 @@ async function quiet() {
   });
 }
 
+/** The places of faults in a list that are not to be read in full; there must be some. */
+async function cut(page, list) {
+  const spots = page.locator(`${list} .spot`);
+  await spots.first().waitFor({ timeout: SOON });
+  return spots.evaluateAll((all) =>
+    all
+      .filter((spot) => {
+        const whole = document.createRange();
+        whole.selectNodeContents(spot);
+        const text = whole.getBoundingClientRect();
+        for (let around = spot; around && !around.matches("section"); around = around.parentElement) {
+          const box = around.getBoundingClientRect();
+          const hides = getComputedStyle(around).overflowX !== "visible" && getComputedStyle(around).display !== "inline";
+          if (hides && (text.right > box.right + 1 || text.left < box.left - 1)) return true;
+          if (getComputedStyle(around).webkitLineClamp !== "none" && text.bottom > box.bottom + 1) return true;
+        }
+        return false;
+      })
+      .map((spot) => spot.textContent),
+  );
+}
+
 for (const lang of ["zh-CN", "en"]) {
   const words = WORDS[lang];
   test(`a fault that is over is no fact of now, ${lang}`, { skip: skip() }, async () => {
@@ -97,6 +119,7 @@ for (const lang of ["zh-CN", "en"]) {
       const box = await page.locator("#bar .cnt").boundingBox();
       assert.ok(box.x >= 0 && box.x + box.width <= width, `the counts fit in ${width} px`);
       await screenshot(page, `alarms-first-${width}-${lang}`);
+      for (const list of ["#bar", ".al", ".wo"]) assert.deepEqual(await cut(page, list), [], `places in ${list} at ${width} px`);
     }
     await page.setViewportSize({ width: 390, height: 844 });
     await page.goto(`${demo.said.dashboard}/work-orders/${order.no}?lang=${lang}`);

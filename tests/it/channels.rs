@@ -43,6 +43,8 @@ fn message() -> Rendered {
         url: None,
         respond_by: None,
         due_at: None,
+        due_left_seconds: None,
+        reopened_at: None,
         unrecorded: false,
     }
 }

@@ -6,7 +6,9 @@ use super::frame::Visit;
 use super::said::Said;
 use super::show::{Symbol, When, value_with_unit};
 use crate::ports::{AlarmRow, OrderRow};
-use zhiban_core::{Alarm, AlarmState, Duration, Timestamp, WorkOrder, WorkOrderStatus};
+use zhiban_core::{
+    Alarm, AlarmState, Duration, Timestamp, WorkOrder, WorkOrderNumber, WorkOrderStatus,
+};
 
 /// One alarm.
 pub(crate) struct AlarmItem {
@@ -37,8 +39,29 @@ pub(crate) struct OrderRef {
     pub(crate) short: String,
     pub(crate) status: String,
     pub(crate) assignee: String,
-    /// Whether it was over or completed once, and is work again.
+    /// It was completed or closed before, and is open again.
     pub(crate) reopened: bool,
+    /// Until when somebody must have accepted it.
+    pub(crate) respond: Option<Due>,
+    pub(crate) limit: Limit,
+}
+
+impl OrderRef {
+    fn new(visit: &Visit, no: &WorkOrderNumber) -> Self {
+        let words = visit.words();
+        let order = visit.snapshot.work_orders.get(no);
+        let over = || words.t("orders.over");
+        let assignee = order.and_then(|one| one.assignee.as_deref());
+        Self {
+            no: no.to_string(),
+            short: short_no(&no.to_string()),
+            status: order.map_or_else(over, |one| words.code("status", one.status.code())),
+            assignee: assignee.map_or_else(String::new, |user| visit.person(user)),
+            reopened: order.is_some_and(|one| one.reopened_at.is_some()),
+            respond: order.and_then(|one| Due::to_accept(visit, one)),
+            limit: order.map_or_else(Limit::default, |one| Limit::of(visit, one)),
+        }
+    }
 }
 
 impl AlarmItem {
@@ -87,21 +110,8 @@ impl AlarmItem {
         let value = row.raised_value.as_ref().zip(point);
         let value = value.map(|(value, id)| value_with_unit(words, value, model.point(id)));
         let said = Said::new(visit, row.id, row.state, row.raised_at, row.returned_at);
-        let order = row.work_order.as_ref().map(|no| {
-            let order = visit.snapshot.work_orders.get(no);
-            OrderRef {
-                no: no.to_string(),
-                short: short_no(&no.to_string()),
-                status: order.map_or_else(
-                    || words.t("orders.over"),
-                    |one| words.code("status", one.status.code()),
-                ),
-                assignee: order
-                    .and_then(|one| one.assignee.as_deref())
-                    .map_or_else(String::new, |user| visit.person(user)),
-                reopened: order.is_some_and(|one| one.reopened_at.is_some()),
-            }
-        });
+        let order = row.work_order.as_ref();
+        let order = order.map(|no| OrderRef::new(visit, no));
         Self {
             id: row.id.to_string(),
             symbol: Symbol::new(words, row.priority, waits).hollow(!said.stands),
@@ -144,9 +154,8 @@ pub(crate) struct OrderItem {
     pub(crate) assigned_to: String,
     pub(crate) symbol: Symbol,
     pub(crate) created: When,
-    pub(crate) due: Option<Due>,
-    /// What was left of its limit when the clock stopped; empty while it runs.
-    pub(crate) stands: String,
+    /// Until when the work must be completed.
+    pub(crate) limit: Limit,
     /// It was completed or closed before, and is open again.
     pub(crate) reopened: bool,
     pub(crate) recovered: bool,
@@ -165,8 +174,9 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    pub(crate) fn of(visit: &Visit, order: &WorkOrder) -> Option<Self> {
-        order.due_at.map(|limit| Self::until(visit, limit))
+    /// Until when somebody must have accepted an order.
+    pub(crate) fn to_accept(visit: &Visit, order: &WorkOrder) -> Option<Self> {
+        order.escalate_at.map(|limit| Self::until(visit, limit))
     }
 
     /// A limit at a time.
@@ -179,6 +189,69 @@ impl Due {
             left: visit.words().with(key, &[("age", &at.age)]),
             hot: limit.since(now).millis() < 15 * 60_000,
             at,
+        }
+    }
+}
+
+/// The time limit until which the work of an order must be completed.
+#[derive(Default)]
+pub(crate) struct Limit {
+    /// While its clock runs.
+    pub(crate) due: Option<Due>,
+    /// That it stands on hold, and what is left.
+    pub(crate) held: String,
+    /// The same in few words.
+    pub(crate) held_short: String,
+    /// Whether the work was completed in time: after that there is no limit.
+    pub(crate) done: String,
+    /// Of an order without such a limit: until when somebody must take it, and what that is called.
+    pub(crate) respond: Option<Due>,
+    pub(crate) respond_label: String,
+    /// That nobody took it by then.
+    pub(crate) untaken: String,
+}
+
+impl Limit {
+    pub(crate) fn of(visit: &Visit, order: &WorkOrder) -> Self {
+        if order.status.is_over() {
+            return Self::default();
+        }
+        let words = visit.words();
+        let due = order.due_at.map(|limit| Due::until(visit, limit));
+        let Some(left) = order.due_left else {
+            let waits = due.is_none() && order.waits_for_somebody();
+            let respond = Due::to_accept(visit, order).filter(|_| waits);
+            let untaken = waits && respond.is_none();
+            return Self {
+                due,
+                respond,
+                respond_label: words.t("orders.respond"),
+                untaken: untaken.then(|| words.t("orders.untaken")).unwrap_or_default(),
+                ..Self::default()
+            };
+        };
+        let age = visit.times.span(left.millis().unsigned_abs());
+        let say = |key: &str| words.with(key, &[("age", &age)]);
+        let late = left < Duration::ZERO;
+        match (order.status, late) {
+            (WorkOrderStatus::OnHold, false) => Self {
+                held: say("order.held_left"),
+                held_short: say("orders.held_left"),
+                ..Self::default()
+            },
+            (WorkOrderStatus::OnHold, true) => Self {
+                held: say("order.held_late"),
+                held_short: say("orders.held_late"),
+                ..Self::default()
+            },
+            (_, false) => Self {
+                done: say("order.done_in_time"),
+                ..Self::default()
+            },
+            (_, true) => Self {
+                done: say("order.done_late"),
+                ..Self::default()
+            },
         }
     }
 }
@@ -204,8 +277,6 @@ impl OrderItem {
         let words = visit.words();
         let no = order.no.to_string();
         let over = order.status.is_over();
-        let limit = order.due_at.or(order.escalate_at);
-        let due = limit.map(|limit| Due::until(visit, limit));
         Self {
             short: short_no(&no),
             no,
@@ -223,34 +294,12 @@ impl OrderItem {
                 .map_or_else(String::new, |user| visit.person(user)),
             symbol: Symbol::new(words, order.priority, false),
             created: visit.times.when(order.created_at),
-            due: due.filter(|_| !over),
-            limit: match order.waits_for_somebody() && order.due_at.is_none() {
-                true => words.t("orders.respond"),
-                false => words.t("orders.due"),
-            },
-            stands: match order.due_left.filter(|_| !over) {
-                Some(left) => stands(visit, order.status, left),
-                None if order.waits_for_somebody() => words.t("orders.untaken"),
-                None => String::new(),
-            },
+            limit: Limit::of(visit, order),
             reopened: order.reopened_at.is_some(),
             recovered: order.recovered_at.is_some() && !over,
             over,
         }
     }
-}
-
-/// That the clock stands, why, and what was left of the limit.
-fn stands(visit: &Visit, status: WorkOrderStatus, left: Duration) -> String {
-    let words = visit.words();
-    let age = visit.times.span(left.millis().unsigned_abs());
-    let key = match (status, left < Duration::ZERO) {
-        (WorkOrderStatus::OnHold, false) => "order.held_left",
-        (WorkOrderStatus::OnHold, true) => "order.held_late",
-        (_, false) => "order.done_in_time",
-        (_, true) => "order.done_late",
-    };
-    words.with(key, &[("age", &age)])
 }
 
 /// `018` of `WO-20261123-018`: what people say aloud on the day itself.

@@ -2,7 +2,6 @@
 
 mod direction;
 mod given_back;
-mod limits;
 mod photos;
 
 use super::words::tests::table;

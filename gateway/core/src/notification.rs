@@ -7,7 +7,7 @@ use crate::alarm::{AlarmId, Priority, Signal};
 use crate::model::{AssetId, RuleId};
 use crate::place::Place;
 use crate::text::Text;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::work_order::WorkOrderNumber;
 
 /// Why people are told.
@@ -125,6 +125,10 @@ pub struct Notification {
     pub respond_by: Option<Timestamp>,
     /// When the work must be completed; `None` while that clock stands, and when nothing says.
     pub due_at: Option<Timestamp>,
+    /// What is left of that while the order is on hold, negative when it was late; `None` otherwise.
+    pub due_left: Option<Duration>,
+    /// When the order last became work again; `None` when it is open for the first time.
+    pub reopened_at: Option<Timestamp>,
     /// When it happened.
     pub at: Timestamp,
     /// How the fault is at that moment.

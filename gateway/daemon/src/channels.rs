@@ -67,6 +67,10 @@ pub struct Rendered {
     pub respond_by: Option<String>,
     /// Until when the work must be completed, RFC 3339 in UTC; `None` while that clock stands.
     pub due_at: Option<String>,
+    /// What is left of that while the order is on hold, in seconds, negative when it was late.
+    pub due_left_seconds: Option<i64>,
+    /// When the order last became work again, RFC 3339 in UTC; `None` when it is open for the first time.
+    pub reopened_at: Option<String>,
     /// It could not be recorded yet: the record store fails.
     pub unrecorded: bool,
 }
@@ -278,6 +282,8 @@ mod tests {
             note: None,
             respond_by: None,
             due_at: None,
+            due_left: None,
+            reopened_at: None,
             at: Timestamp::default(),
             incident: Default::default(),
         }

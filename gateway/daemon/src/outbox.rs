@@ -6,6 +6,8 @@
 mod lane;
 mod queue;
 #[cfg(test)]
+mod surfaces;
+#[cfg(test)]
 mod tests;
 mod text;
 mod told;

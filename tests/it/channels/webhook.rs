@@ -173,6 +173,8 @@ async fn the_body_is_whole_signed_and_the_same_on_every_try() {
         "url",
         "respond_by",
         "due_at",
+        "due_left_seconds",
+        "reopened_at",
         "unrecorded",
         "signal",
         "raised_at",

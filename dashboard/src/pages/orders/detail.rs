@@ -31,7 +31,6 @@ pub(super) struct OrderPage {
     kind: String,
     source: String,
     version: u32,
-    due: Option<Due>,
     /// Until when somebody must have accepted it.
     respond: Option<Due>,
     /// Share of the time limit that is left, 0 to 100.
@@ -139,8 +138,7 @@ impl OrderPage {
             kind: words.code("kind", order.kind.code()),
             source: source(visit, order),
             version: order.version,
-            due: Due::of(visit, order).filter(|_| !order.status.is_over()),
-            respond: order.escalate_at.map(|at| Due::until(visit, at)),
+            respond: Due::to_accept(visit, order),
             left: left(visit, order),
             reopened: reopened(visit, order),
             steps: steps(visit, order.status, &events),

@@ -510,6 +510,10 @@ impl Facility {
             note: None,
             respond_by: order.and_then(|order| order.escalate_at),
             due_at: order.and_then(|order| order.due_at),
+            due_left: order
+                .filter(|order| order.status == WorkOrderStatus::OnHold)
+                .and_then(|order| order.due_left),
+            reopened_at: order.and_then(|order| order.reopened_at),
             at: now,
             incident: self.incident(alarm, order),
         }));

@@ -241,6 +241,8 @@ mod tests {
             note: None,
             respond_by: None,
             due_at: None,
+            due_left: None,
+            reopened_at: None,
             at: Timestamp::from_millis(0),
             incident: Default::default(),
         })

@@ -19,11 +19,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The tables, one file a version; the first is version 1.
-pub(super) const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/core/0001_records.sql"),
     include_str!("../../migrations/core/0002_work_orders.sql"),
     include_str!("../../migrations/core/0003_now_and_where.sql"),
     include_str!("../../migrations/core/0004_work_again.sql"),
+    include_str!("../../migrations/core/0005_told_limits.sql"),
 ];
 /// Where the version of the tables is written down.
 pub(super) const VERSION_TABLE: &str =

@@ -76,7 +76,7 @@ const NOTIFICATION: Table = Table {
     name: "notification",
     columns: "id, reason, person, priority, life_safety, asset, rule, alarm, work_order, \
         title_zh, title_en, at, signal, raised_at, returned_at, danger, place, note, respond_by, \
-        due_at",
+        due_at, due_left, reopened_at",
     conflict: "on conflict (id) do nothing",
 };
 
@@ -578,6 +578,8 @@ fn notification_row(model: &Model, notification: &Notification) -> Vec<Cell> {
         (&notification.note).into(),
         notification.respond_by.into(),
         notification.due_at.into(),
+        Cell::Int(notification.due_left.map(Duration::millis)),
+        notification.reopened_at.into(),
     ]
 }
 

@@ -102,7 +102,8 @@ pub(super) async fn due(
          n.alarm as alarm, n.work_order as work_order, n.title_zh as title_zh, \
          n.title_en as title_en, n.at as at, n.signal as signal, n.raised_at as raised_at, \
          n.returned_at as returned_at, n.danger as danger, n.place as place, n.note as note, \
-         n.respond_by as respond_by, n.due_at as limit_at \
+         n.respond_by as respond_by, n.due_at as limit_at, n.due_left as limit_left, \
+         n.reopened_at as reopened_at \
          from outbox o join notification n on n.id = o.notification \
          where o.channel = $1 and o.status = 'pending' and (o.due_at <= $2 or o.due_at > $3) \
          order by o.life_safety desc, o.urgency, o.id limit $4",

@@ -10,10 +10,10 @@ use zhiban_core::{Duration, Language, NotifyReason, Priority, Signal};
 const ZH_CN: &str = include_str!("../../../../config/messages/zh-CN.toml");
 const EN: &str = include_str!("../../../../config/messages/en.toml");
 /// What a text may have in braces.
-const PLACES: [&str; 21] = [
+const PLACES: [&str; 22] = [
     "title", "asset", "location", "order", "alarm", "person", "time", "action", "priority", "site",
     "url", "caution", "signal", "raised", "returned", "lasted", "place", "where", "why", "respond",
-    "due",
+    "due", "reopened",
 ];
 /// The units of a time span, by the seconds of each.
 const UNITS: [(&str, i64); 4] = [
@@ -50,6 +50,9 @@ struct Messages {
     signal: BTreeMap<String, String>,
     /// A place that is not sure, with `{place}` and `{time}`.
     last_known: String,
+    /// That a clock stands while an order is on hold, with what is left as `{time}`; and when it was late.
+    held_left: String,
+    held_late: String,
     /// The units of a time span.
     span: BTreeMap<String, String>,
     /// By fault family: what nobody may conclude from a signal that is gone.
@@ -100,6 +103,20 @@ impl Texts {
     pub(super) fn last_known(&self, language: Language, place: &str, time: &str) -> String {
         let words = Words::from([("place", place.to_owned()), ("time", time.to_owned())]);
         fill(&self.of(language).last_known, &words).unwrap_or_else(|filled| filled)
+    }
+
+    /// That the clock of an order stands on hold, and what is left of its limit.
+    pub(super) fn held(&self, language: Language, left: Duration) -> String {
+        let messages = self.of(language);
+        let late = left < Duration::ZERO;
+        let template = if late {
+            &messages.held_late
+        } else {
+            &messages.held_left
+        };
+        let span = Duration::from_millis(left.millis().saturating_abs());
+        let words = Words::from([("time", self.lasted(language, span))]);
+        fill(template, &words).unwrap_or_else(|filled| filled)
     }
 
     /// A time span in words, two units at most: `2 分 41 秒`.

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use std::sync::Arc;
 use zhiban_core::alarm::rule::{AlarmRule, Danger};
 use zhiban_core::notification::{Audience, Incident};
-use zhiban_core::{Language, Model, Notification, Signal, Text, Timestamp};
+use zhiban_core::{Duration, Language, Model, Notification, Signal, Text, Timestamp};
 
 /// What is told, by the names of things.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub(super) struct Told {
     note: Option<String>,
     respond_by: Option<Timestamp>,
     due_at: Option<Timestamp>,
+    due_left: Option<Duration>,
+    reopened_at: Option<Timestamp>,
     at: Timestamp,
     incident: Incident,
 }
@@ -61,6 +63,10 @@ impl Told {
             note: left_out(read.maybe_text("note")).flatten(),
             respond_by: left_out(read.maybe_at("respond_by")).flatten(),
             due_at: left_out(read.maybe_at("limit_at")).flatten(),
+            due_left: left_out(read.maybe_int("limit_left"))
+                .flatten()
+                .map(Duration::from_millis),
+            reopened_at: left_out(read.maybe_at("reopened_at")).flatten(),
             at: read.at("at")?,
             incident: Incident {
                 signal,
@@ -92,6 +98,8 @@ impl Told {
             note: about.note.clone(),
             respond_by: about.respond_by,
             due_at: about.due_at,
+            due_left: about.due_left,
+            reopened_at: about.reopened_at,
             at: about.at,
             incident: about.incident.clone(),
         }
@@ -116,6 +124,8 @@ impl Told {
             note: None,
             respond_by: None,
             due_at: None,
+            due_left: None,
+            reopened_at: None,
             at: Timestamp::default(),
             incident: Incident::default(),
         }
@@ -174,6 +184,8 @@ impl Renderer {
             url,
             respond_by: told.respond_by.map(|at| at.to_string()),
             due_at: told.due_at.map(|at| at.to_string()),
+            due_left_seconds: told.due_left.map(|left| left.millis() / 1000),
+            reopened_at: told.reopened_at.map(|at| at.to_string()),
             unrecorded,
         }
     }
@@ -241,7 +253,8 @@ impl Renderer {
             ("returned", self.maybe_time(incident.returned_at)),
             ("lasted", lasted.unwrap_or_default()),
             ("respond", self.maybe_time(told.respond_by)),
-            ("due", self.maybe_time(told.due_at)),
+            ("due", self.due(told, language)),
+            ("reopened", self.maybe_time(told.reopened_at)),
             ("why", self.why(told, language)),
             ("action", self.action(told, language)),
             ("caution", self.caution(told, language)),
@@ -271,6 +284,15 @@ impl Renderer {
 
     fn maybe_time(&self, at: Option<Timestamp>) -> String {
         at.map(|at| self.time(at)).unwrap_or_default()
+    }
+
+    /// Until when the work must be completed, or what is left of that while the order is on hold.
+    fn due(&self, told: &Told, language: Language) -> String {
+        match (told.due_at, told.due_left) {
+            (Some(at), _) => self.time(at),
+            (None, Some(left)) => self.texts.held(language, left),
+            (None, None) => String::new(),
+        }
     }
 
     /// Why an order is work again: what a person wrote, or that the fault came again.
