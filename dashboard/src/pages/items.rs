@@ -160,8 +160,6 @@ pub(crate) struct OrderItem {
     pub(crate) reopened: bool,
     pub(crate) recovered: bool,
     pub(crate) over: bool,
-    /// Which limit `due` is, where it is not the one that the head of the column names.
-    pub(crate) limit: String,
 }
 
 /// The time limit of an order.
@@ -226,7 +224,9 @@ impl Limit {
                 due,
                 respond,
                 respond_label: words.t("orders.respond"),
-                untaken: untaken.then(|| words.t("orders.untaken")).unwrap_or_default(),
+                untaken: untaken
+                    .then(|| words.t("orders.untaken"))
+                    .unwrap_or_default(),
                 ..Self::default()
             };
         };
