@@ -224,9 +224,10 @@ impl Limit {
                 due,
                 respond,
                 respond_label: words.t("orders.respond"),
-                untaken: untaken
-                    .then(|| words.t("orders.untaken"))
-                    .unwrap_or_default(),
+                untaken: match untaken {
+                    true => words.t("orders.untaken"),
+                    false => String::new(),
+                },
                 ..Self::default()
             };
         };
