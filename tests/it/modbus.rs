@@ -1,11 +1,15 @@
 //! The Modbus driver against peers that lie, lag and die, and against pymodbus. No value may ever
 //! reach the engine that the device did not give for exactly that point.
 
+mod hostile;
+mod manners;
+mod memory;
 mod odd;
 mod peer;
 mod reason;
 mod repeat;
 mod silence;
+mod site;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
