@@ -11,6 +11,7 @@ mod demo;
 mod deploy;
 mod disk;
 mod docs;
+mod field_cases;
 mod influx;
 mod kill;
 mod modbus;

@@ -43,6 +43,9 @@ fn secrets_are_made_once_and_are_nobody_elses() {
     );
     run_secrets(&folder, &["make"]);
     assert_eq!(all(&folder), made, "a second start changes nothing");
+    for (name, secret) in all(&secrets()) {
+        assert_ne!(secret, made[&name], "{name} is that of another site");
+    }
 }
 
 #[test]
