@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says where by its panic"
 )]
 
+mod accounts;
 mod channels;
 mod config;
 mod demo;

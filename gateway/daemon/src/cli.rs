@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
+mod account;
 pub mod backup;
 pub mod check;
 pub mod demo;

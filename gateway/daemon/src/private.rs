@@ -3,10 +3,11 @@
 //! New files are private because the process makes no others; this makes those of an older
 //! version so. It touches nothing that the gateway did not make.
 
+use rustix::process::geteuid;
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 /// What the gateway keeps in its data folder, by the beginning of its name.
 const OURS: [&str; 7] = [
@@ -18,6 +19,37 @@ const OURS: [&str; 7] = [
     "set-aside.jsonl",
     ".zhiban",
 ];
+
+/// The account and the group to which a file or folder belongs; `None` where it cannot be seen.
+pub(crate) fn owner(path: &Path) -> Option<(u32, u32)> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.uid(), found.gid()))
+}
+
+/// What an account is called on this machine; its number where it has no name.
+pub(crate) fn name_of(user: u32) -> String {
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = user.to_string();
+    let line = accounts
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(number.as_str()));
+    let name = line.and_then(|line| line.split(':').next());
+    name.map_or(number.clone(), str::to_owned)
+}
+
+/// A file of ours in the data folder that belongs to another account than this process, and that account.
+pub(crate) fn foreign(folder: &Path) -> Option<(PathBuf, u32)> {
+    let me = geteuid().as_raw();
+    let entries = std::fs::read_dir(folder).ok()?;
+    let ours = entries.flatten().filter(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        OURS.iter().any(|ours| name.starts_with(ours))
+    });
+    ours.map(|entry| entry.path()).find_map(|path| {
+        let (user, _) = owner(&path)?;
+        (user != me).then_some((path, user))
+    })
+}
 
 /// Makes everything of ours in the folder private, and the folder when nothing else is in it.
 /// Returns how many files and folders others could have read.

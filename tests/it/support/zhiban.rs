@@ -85,7 +85,8 @@ impl Zhiban {
         Self::started(shell.arg(limit.to_string()).arg(program()).args(arguments))
     }
 
-    fn started(command: &mut Command) -> Self {
+    /// Starts the program as this command says.
+    pub(crate) fn started(command: &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = Process::start("zhiban", command, &folder.path().join("log"));

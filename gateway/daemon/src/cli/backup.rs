@@ -3,11 +3,13 @@
 //!
 //! A backup is never put in place before all of it was looked through.
 
-use super::say;
-use crate::config::{Config, Fault};
+use super::{account, say};
+use crate::config::Loaded;
 use crate::journal::backup::{self, Contents};
 use crate::journal::{Store, aside};
+use crate::private::name_of;
 use anyhow::{Context, Result, anyhow, bail};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Writes all records and photos into one file, while the gateway runs.
 #[derive(Debug, clap::Args)]
 pub struct BackupArgs {
-    /// The file to write, a tar archive; one that is there is replaced once the new one is whole
+    /// The file to write, a tar archive; one that is there is replaced once the new one is whole.
+    /// With `-` it goes to standard output
     pub file: PathBuf,
     /// The configuration; it names the data folder
     #[arg(long, env = "ZHIBAN_CONFIG", value_name = "FILE")]
@@ -29,7 +32,7 @@ pub struct BackupArgs {
 /// Puts back the records and photos of a backup, while the gateway runs or not.
 #[derive(Debug, clap::Args)]
 pub struct RestoreArgs {
-    /// The backup
+    /// The backup; `-` reads it from standard input
     pub file: PathBuf,
     /// The configuration; it names the data folder
     #[arg(long, env = "ZHIBAN_CONFIG", value_name = "FILE")]
@@ -57,26 +60,47 @@ pub enum SetAside {
 }
 
 pub(crate) async fn backup(args: BackupArgs) -> Result<()> {
-    let database = database(&args.config)?;
+    let database = records(&account::load(&args.config)?);
+    if args.file == Path::new("-") {
+        let made = backup::write(&database, std::io::stdout()).await?;
+        let mut words = std::io::stderr();
+        writeln!(words, "{}", held(&made))?;
+        if let Some(line) = missing(&made) {
+            writeln!(words, "{line}")?;
+        }
+        return Ok(());
+    }
     let made = backup::make(&database, &args.file).await?;
     say(format!("{}: {}", args.file.display(), held(&made)))?;
-    tell_missing(&made)
+    missing(&made).map_or(Ok(()), say)
 }
 
 pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
-    let database = database(&args.config)?;
-    let held_by_it = backup::unpack(&args.file, &database).await?;
+    let database = records(&account::load_as_owner(&args.config, Some(&args.file))?);
+    let named = match args.file.to_str() {
+        Some("-") => Path::new("standard input"),
+        Some(_) | None => &args.file,
+    };
+    let input = account::open(&args.file).map_err(|error| {
+        let me = name_of(rustix::process::geteuid().as_raw());
+        anyhow!(
+            "{}: {error}; give the path of a backup that the account {me} may read. Nothing was changed",
+            named.display()
+        )
+    })?;
+    let before = database.exists();
+    let held_by_it = backup::unpack(named, input, &database).await?;
     if backup::put_in_place_now(&database)? {
         say("The gateway does not run; the backup is in place for its next start.")?;
     } else {
         wait_for_the_gateway(&database).await?;
         say("The running gateway has put the backup in place and started its parts again.")?;
     }
-    say(format!(
-        "{}. The records of before are kept beside core.db as core.db.before-restore-…",
-        held(&held_by_it)
-    ))?;
-    tell_missing(&held_by_it)
+    say(format!("{}.", held(&held_by_it)))?;
+    if before {
+        say("The records of before are kept beside core.db as core.db.before-restore-…")?;
+    }
+    missing(&held_by_it).map_or(Ok(()), say)
 }
 
 async fn wait_for_the_gateway(database: &Path) -> Result<()> {
@@ -100,7 +124,8 @@ async fn wait_for_the_gateway(database: &Path) -> Result<()> {
 
 pub(crate) async fn set_aside(args: SetAsideArgs) -> Result<()> {
     let config = args.config.as_deref();
-    let database = database(config.ok_or_else(|| anyhow!("--config FILE is missing"))?)?;
+    let config = config.ok_or_else(|| anyhow!("--config FILE is missing"))?;
+    let database = records(&account::load_as_owner(config, None)?);
     match args.action {
         SetAside::List => {
             for line in aside::list(&database)? {
@@ -120,12 +145,8 @@ pub(crate) async fn set_aside(args: SetAsideArgs) -> Result<()> {
     Ok(())
 }
 
-fn database(config: &Path) -> Result<PathBuf> {
-    let loaded = Config::load(config).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
-        anyhow!("{}", lines.join("\n"))
-    })?;
-    Ok(loaded.config.storage.data_dir.join("core.db"))
+fn records(loaded: &Loaded) -> PathBuf {
+    loaded.config.storage.data_dir.join("core.db")
 }
 
 fn held(contents: &Contents) -> String {
@@ -141,11 +162,11 @@ fn held(contents: &Contents) -> String {
     )
 }
 
-fn tell_missing(contents: &Contents) -> Result<()> {
+fn missing(contents: &Contents) -> Option<String> {
     if contents.missing.is_empty() {
-        return Ok(());
+        return None;
     }
-    say(format!(
+    Some(format!(
         "{} photos that the records name are missing or damaged: {}",
         contents.missing.len(),
         contents.missing.join(", ")

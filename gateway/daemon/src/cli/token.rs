@@ -40,7 +40,7 @@ pub(super) enum Action {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let accounts = super::user::open(args.config.as_deref()).await?;
+    let accounts = super::user::open(args.config.as_deref(), None).await?;
     act(args.action, &accounts, &mut std::io::stdout()).await
 }
 

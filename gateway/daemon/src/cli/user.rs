@@ -6,7 +6,6 @@
 mod password;
 
 use crate::accounts::Accounts;
-use crate::config::{Config, Fault};
 use crate::journal::Store;
 use anyhow::{Result, anyhow};
 use std::io::Write;
@@ -59,18 +58,22 @@ enum Action {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let accounts = open(args.config.as_deref()).await?;
+    let input = match &args.action {
+        Action::Add { password_file, .. } | Action::Passwd { password_file, .. } => {
+            password_file.as_deref()
+        }
+        Action::List { .. } | Action::Disable { .. } => None,
+    };
+    let accounts = open(args.config.as_deref(), input).await?;
     act(args.action, &accounts, &mut std::io::stdout()).await
 }
 
-/// The accounts in the data folder that a configuration names; a gateway may be running on it.
-pub(super) async fn open(config: Option<&Path>) -> Result<Accounts> {
+/// The accounts in the data folder that a configuration names; a gateway may be running on it. `input` is what is read
+/// after this.
+pub(super) async fn open(config: Option<&Path>, input: Option<&Path>) -> Result<Accounts> {
     let file =
         config.ok_or_else(|| anyhow!("--config FILE is missing; it names the data folder"))?;
-    let loaded = Config::load(file).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
-        anyhow!("{}", lines.join("\n"))
-    })?;
+    let loaded = super::account::load_as_owner(file, input)?;
     let store = Store::open_beside(&loaded.config.storage.data_dir.join("core.db")).await?;
     Ok(Accounts::new(store).at(&loaded.config.site))
 }

@@ -6,6 +6,7 @@
 use super::files::{put_in_place, set_aside, sync_folder, with};
 use super::store::Lock;
 use super::{JournalError, check, snapshot};
+use crate::disk::{Disk, is_want_of_room};
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
@@ -15,8 +16,12 @@ use std::path::{Path, PathBuf};
 
 /// The name of the record store in a backup.
 const RECORDS: &str = "core.db";
+/// The name of its SHA-256 in a backup, in hexadecimal digits. Backups of older versions have none.
+const HASH: &str = "core.db.sha256";
 /// The folder of photos, in a backup and beside the record store.
 const PHOTOS: &str = "photos";
+/// So much of a file is read at once.
+const PIECE: usize = 64 << 10;
 /// A photo that was removed between copying the records and copying it is looked for this often.
 const TRIES: usize = 3;
 
@@ -37,12 +42,20 @@ pub struct Contents {
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The records.
-    #[error("{0}")]
+    #[error(transparent)]
     Records(#[from] JournalError),
     /// A file.
     #[error("{path}: {error}", path = path.display())]
     File {
         /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The place where it is to be written.
+    #[error("the backup {path} cannot be written ({error}); {}", cure(error), path = path.display())]
+    Target {
+        /// The backup.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -70,20 +83,53 @@ struct Named {
     sha256: String,
 }
 
+fn at_target(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
+    move |error| BackupError::Target {
+        path: path.to_owned(),
+        error,
+    }
+}
+
+/// What to do about a place where no backup can be written.
+fn cure(error: &io::Error) -> &'static str {
+    if is_want_of_room(error) {
+        return "free space there, or name a file on another disk";
+    }
+    let cures = [
+        (
+            io::ErrorKind::NotFound,
+            "make its folder, or name one that is there",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            "name a file in a folder that this account may write, or run this as an account that may",
+        ),
+        (
+            io::ErrorKind::IsADirectory,
+            "it is a folder: name a file in it",
+        ),
+        (
+            io::ErrorKind::ReadOnlyFilesystem,
+            "name a file on a disk that can be written",
+        ),
+    ];
+    let known = cures.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or("name a file on another disk", |(_, cure)| cure)
+}
+
 /// Makes a backup of the record store and its photos, whole or not at all.
 ///
 /// # Errors
 /// The records cannot be read or are damaged, or the backup cannot be written.
 pub async fn make(database: &Path, to: &Path) -> Result<Contents, BackupError> {
-    if !database.exists() {
-        let error = io::Error::new(io::ErrorKind::NotFound, "there is no record store yet");
-        return Err(at(database)(error));
+    if to.is_dir() {
+        return Err(at_target(to)(io::ErrorKind::IsADirectory.into()));
     }
     let copy = with(to, ".records.part");
     let partial = with(to, ".part");
     let mut made = Err(at(to)(io::Error::other("not tried")));
     for attempt in 1..=TRIES {
-        made = make_once(database, &copy, &partial).await;
+        made = make_once(database, &copy, &partial, to).await;
         let whole = made.as_ref().is_ok_and(|made| made.missing.is_empty());
         if whole || made.is_err() || attempt == TRIES {
             break;
@@ -91,8 +137,8 @@ pub async fn make(database: &Path, to: &Path) -> Result<Contents, BackupError> {
     }
     drop(std::fs::remove_file(&copy));
     let named = made.and_then(|contents| {
-        std::fs::rename(&partial, to).map_err(at(to))?;
-        sync_folder(to).map_err(at(to))?;
+        std::fs::rename(&partial, to).map_err(at_target(to))?;
+        sync_folder(to).map_err(at_target(to))?;
         Ok(contents)
     });
     if named.is_err() {
@@ -101,14 +147,56 @@ pub async fn make(database: &Path, to: &Path) -> Result<Contents, BackupError> {
     named
 }
 
-async fn make_once(database: &Path, copy: &Path, to: &Path) -> Result<Contents, BackupError> {
-    drop(std::fs::remove_file(copy));
-    snapshot::whole_copy(database, copy).await?;
+async fn make_once(
+    database: &Path,
+    copy: &Path,
+    partial: &Path,
+    to: &Path,
+) -> Result<Contents, BackupError> {
+    let file = File::create(partial).map_err(at_target(to))?;
+    let (contents, file) = pack(database, copy, file, to).await?;
+    file.sync_all().map_err(at_target(to))?;
+    Ok(contents)
+}
+
+/// Writes a backup as it is made, such as to a pipe. A copy of the records lies in the data folder meanwhile.
+///
+/// # Errors
+/// The records cannot be read or are damaged, or the backup cannot be written: what was written is no backup then.
+pub async fn write(database: &Path, to: impl Write) -> Result<Contents, BackupError> {
+    let folder = database.parent().unwrap_or(Path::new("."));
+    let work = tempfile::Builder::new()
+        .prefix(".zhiban-backup-")
+        .tempdir_in(folder)
+        .map_err(at(folder))?;
+    let name = Path::new("standard output");
+    let (contents, mut to) = pack(database, &work.path().join(RECORDS), to, name).await?;
+    to.flush().map_err(at_target(name))?;
+    Ok(contents)
+}
+
+/// Writes everything into an archive, by a copy of the records. Readers find the records' hash before the records.
+async fn pack<W: Write>(
+    database: &Path,
+    copy: &Path,
+    to: W,
+    name: &Path,
+) -> Result<(Contents, W), BackupError> {
+    if !database.exists() {
+        let error = io::Error::new(io::ErrorKind::NotFound, "there is no record store yet");
+        return Err(at(database)(error));
+    }
+    // SQLite fills an empty file, and says less of one that it cannot make.
+    File::create(copy).map_err(at_target(name))?;
+    let copied = snapshot::whole_copy(database, copy).await;
+    copied.map_err(|error| of_a_copy(error, copy, name))?;
     check::at_rest(copy).await?.sound(copy)?;
     let (mut contents, photos) = contents(copy).await?;
     let folder = database.with_file_name(PHOTOS);
-    let mut tar = tar::Builder::new(File::create(to).map_err(at(to))?);
-    append(&mut tar, RECORDS, &mut File::open(copy).map_err(at(copy))?).map_err(at(to))?;
+    let mut tar = tar::Builder::new(to);
+    let hash = hash_of(copy).map_err(at(copy))?;
+    append_bytes(&mut tar, HASH, hash.as_bytes()).map_err(at_target(name))?;
+    append(&mut tar, RECORDS, &mut File::open(copy).map_err(at(copy))?).map_err(at_target(name))?;
     for photo in &photos {
         let path = folder.join(&photo.file);
         let bytes = match std::fs::read(&path) {
@@ -123,13 +211,34 @@ async fn make_once(database: &Path, copy: &Path, to: &Path) -> Result<Contents, 
             }
             Err(error) => return Err(at(&path)(error)),
         };
-        let name = format!("{PHOTOS}/{}", photo.file);
-        append_bytes(&mut tar, &name, &bytes).map_err(at(to))?;
+        let entry = format!("{PHOTOS}/{}", photo.file);
+        append_bytes(&mut tar, &entry, &bytes).map_err(at_target(name))?;
         contents.photos += 1;
     }
-    let file = tar.into_inner().map_err(at(to))?;
-    file.sync_all().map_err(at(to))?;
-    Ok(contents)
+    let to = tar.into_inner().map_err(at_target(name))?;
+    Ok((contents, to))
+}
+
+/// A copy that finds no room is no want of room for records, unless it lies beside them.
+fn of_a_copy(error: JournalError, copy: &Path, name: &Path) -> BackupError {
+    let folder = copy.parent().unwrap_or(Path::new("."));
+    if error.is_full() || (error.is_for_want_of_room() && Disk::of(folder).is_full()) {
+        return at_target(name)(io::ErrorKind::StorageFull.into());
+    }
+    error.into()
+}
+
+fn hash_of(file: &Path) -> io::Result<String> {
+    let mut file = File::open(file)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok(hex(&hash.finalize()));
+        }
+        hash.update(piece.get(..read).unwrap_or_default());
+    }
 }
 
 fn header(size: u64) -> tar::Header {
@@ -141,12 +250,12 @@ fn header(size: u64) -> tar::Header {
     header
 }
 
-fn append(tar: &mut tar::Builder<File>, name: &str, file: &mut File) -> io::Result<()> {
+fn append(tar: &mut tar::Builder<impl Write>, name: &str, file: &mut File) -> io::Result<()> {
     let mut header = header(file.metadata()?.len());
     tar.append_data(&mut header, name, file)
 }
 
-fn append_bytes(tar: &mut tar::Builder<File>, name: &str, bytes: &[u8]) -> io::Result<()> {
+fn append_bytes(tar: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut header = header(bytes.len() as u64);
     tar.append_data(&mut header, name, bytes)
 }
@@ -234,7 +343,11 @@ pub fn withdraw(database: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// It is not whole, or of a newer program; nothing is changed then.
-pub async fn unpack(from: &Path, database: &Path) -> Result<Contents, BackupError> {
+pub async fn unpack(
+    from: &Path,
+    input: impl Read,
+    database: &Path,
+) -> Result<Contents, BackupError> {
     let (new, ready) = unpacked(database);
     for old in [&new, &ready] {
         if old.exists() {
@@ -243,7 +356,7 @@ pub async fn unpack(from: &Path, database: &Path) -> Result<Contents, BackupErro
     }
     let unpacked = async {
         std::fs::create_dir_all(new.join(PHOTOS)).map_err(at(&new))?;
-        unpack_files(from, &new)?;
+        unpack_files(from, input, &new)?;
         let records = new.join(RECORDS);
         let not_whole = |what: String| BackupError::NotWhole {
             path: from.to_owned(),
@@ -252,13 +365,23 @@ pub async fn unpack(from: &Path, database: &Path) -> Result<Contents, BackupErro
         if !records.exists() {
             return Err(not_whole("it holds no records".to_owned()));
         }
+        let noted = new.join(HASH);
+        if noted.exists() {
+            let noted_hash = std::fs::read_to_string(&noted).map_err(at(&noted))?;
+            if hash_of(&records).map_err(at(&records))? != noted_hash {
+                return Err(not_whole("its records are damaged".to_owned()));
+            }
+            std::fs::remove_file(&noted).map_err(at(&noted))?;
+        }
         let found = check::at_rest(&records).await;
         let found = found.map_err(|error| not_whole(error.chain()))?;
         if let Some(wrong) = found.wrong.first() {
             return Err(not_whole(wrong.clone()));
         }
         found.sound(&records)?;
-        let (mut contents, photos) = contents(&records).await?;
+        let (mut contents, photos) = contents(&records)
+            .await
+            .map_err(|error| not_whole(format!("core.db in it holds no work orders ({error})")))?;
         for photo in photos {
             match std::fs::read(new.join(PHOTOS).join(&photo.file)) {
                 Ok(bytes) if hex(&Sha256::digest(&bytes)) == photo.sha256 => contents.photos += 1,
@@ -279,23 +402,23 @@ pub async fn unpack(from: &Path, database: &Path) -> Result<Contents, BackupErro
 }
 
 /// Only what a backup holds becomes a file, and only under its own name.
-fn unpack_files(from: &Path, to: &Path) -> Result<(), BackupError> {
+fn unpack_files(from: &Path, input: impl Read, to: &Path) -> Result<(), BackupError> {
     let not_whole = |what: &dyn std::fmt::Display| BackupError::NotWhole {
         path: from.to_owned(),
         what: what.to_string(),
     };
-    let mut tar = tar::Archive::new(File::open(from).map_err(at(from))?);
+    let mut tar = tar::Archive::new(input);
     for entry in tar.entries().map_err(|error| not_whole(&error))? {
         let mut entry = entry.map_err(|error| not_whole(&error))?;
         let name = entry.path().map_err(|error| not_whole(&error))?;
         let name = name.to_string_lossy().into_owned();
         let photo = name.strip_prefix("photos/").is_some_and(is_photo_name);
-        if name != RECORDS && !photo {
+        if name != RECORDS && name != HASH && !photo {
             return Err(not_whole(&format!("\"{name}\" is nothing of a gateway")));
         }
         let path = to.join(&name);
         let mut file = File::create(&path).map_err(at(&path))?;
-        let mut piece = vec![0; 64 << 10];
+        let mut piece = vec![0; PIECE];
         loop {
             let read = entry.read(&mut piece).map_err(|error| not_whole(&error))?;
             if read == 0 {

@@ -3,6 +3,7 @@
 //! An error never holds the content of a record.
 
 use crate::disk::{Disk, is_want_of_room};
+use crate::private::{foreign, name_of};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ pub enum JournalError {
     /// The folder cannot be written.
     #[error(
         "the data folder {folder} cannot be written ({error}); {}",
-        cure(error),
+        cure(error, folder),
         folder = folder.display()
     )]
     Unwritable {
@@ -235,14 +236,26 @@ impl JournalError {
 }
 
 /// What to do about a folder that cannot be written.
-fn cure(error: &std::io::Error) -> &'static str {
+fn cure(error: &std::io::Error, folder: &Path) -> String {
     if is_want_of_room(error) {
-        "free space on its disk"
-    } else if error.kind() == ErrorKind::ReadOnlyFilesystem {
-        "its disk is read-only, as after a fault: look at the disk, mount it for writing, or replace it"
-    } else {
-        "make it writable for the gateway's user, or choose another data folder"
+        return "free space on its disk".to_owned();
     }
+    if error.kind() == ErrorKind::ReadOnlyFilesystem {
+        return "its disk is read-only, as after a fault: look at the disk, mount it for writing, or replace it"
+            .to_owned();
+    }
+    let foreign = foreign(folder).filter(|_| error.kind() == ErrorKind::PermissionDenied);
+    if let Some((file, user)) = foreign {
+        let me = name_of(rustix::process::geteuid().as_raw());
+        return format!(
+            "{} in it belongs to the account {}, and this gateway runs as {me}: give it all of the folder, with \
+             chown -R {me} {}",
+            file.file_name().unwrap_or_default().to_string_lossy(),
+            name_of(user),
+            folder.display()
+        );
+    }
+    "make it writable for the gateway's user, or choose another data folder".to_owned()
 }
 
 impl From<sqlx::Error> for JournalError {

@@ -1,5 +1,6 @@
 //! Reads a password from a file, a pipe or the terminal, where it is not shown.
 
+use crate::cli::account;
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -8,7 +9,8 @@ use std::process::Command;
 /// The password in the file, or from standard input; a final line break is cut off.
 pub(super) fn read(file: Option<&Path>) -> Result<String> {
     let text = match file {
-        Some(file) => std::fs::read_to_string(file)
+        Some(file) => account::open(file)
+            .and_then(std::io::read_to_string)
             .with_context(|| format!("the password file {} cannot be read", file.display()))?,
         None if std::io::stdin().is_terminal() => return ask(),
         None => line()?,
