@@ -14,9 +14,13 @@ have node && have npm || missing+=(nodejs npm)
 have systemd-analyze || missing+=(systemd)
 have setpriv || missing+=(util-linux)
 have openssl || missing+=(openssl)
+have git || missing+=(git)
 have pkg-config || missing+=(pkg-config)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 
+if have node && [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+    say "Node.js $(node --version) is too old for the browser tests: install 20 or newer, for example from nodejs.org"
+fi
 if [ ${#missing[@]} -eq 0 ]; then
     say 'Debian packages: all there'
     exit 0

@@ -320,6 +320,30 @@ async fn the_first_start_names_the_address_that_people_open() {
 }
 
 #[tokio::test]
+async fn the_first_start_says_who_reaches_its_page() {
+    let port = crate::support::free_port();
+    for (listen, opened, alone) in [
+        ("127.0.0.1", "127.0.0.1", true),
+        ("0.0.0.0", "localhost", false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let old = "listen = \"127.0.0.1:0\"";
+        assert!(CONFIG.contains(old));
+        let text = CONFIG.replace(old, &format!("listen = \"{listen}:{port}\""));
+        let file = write(folder.path(), &text);
+        let mut gateway = zhiban::Zhiban::start(&["run", "--config", file.to_str().unwrap()]);
+        wait_until(PATIENCE, "the token", async || gateway.stdout().len() >= 2).await;
+        assert!(gateway.stop().await.success());
+        let said = gateway.stdout().join("\n");
+        assert!(
+            said.contains(&format!("http://{opened}:{port}/setup")),
+            "{said}"
+        );
+        assert_eq!(said.contains("Only this machine reaches"), alone, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_demo_without_its_token_starts_again() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -19,6 +19,7 @@ use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use tracing_subscriber::EnvFilter;
 
 /// 值班 Zhiban: watches a building's equipment and raises a work order for each fault by itself.
@@ -130,6 +131,14 @@ impl Cli {
             Command::Health(args) => health::run(args).await,
         }
     }
+}
+
+/// An address that a person can open: one that stands for all of this machine is no name of it.
+pub(crate) fn url(scheme: &str, address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        return format!("{scheme}://localhost:{}", address.port());
+    }
+    format!("{scheme}://{address}")
 }
 
 /// Prints a line of the result.

@@ -155,7 +155,7 @@ fn tell(args: &Args, gateway: &Gateway, building: &Building, sign_in: &SignIn) -
     let [(user, _), (second_user, _)] = USERS;
     let [password, second_password] = &sign_in.passwords;
     let token = &sign_in.token;
-    let dashboard = format!("http://{}", gateway.address());
+    let dashboard = super::url("http", gateway.address());
     let control = format!("http://{}", building.control_addr());
     let modbus = format!("modbus+tcp://{}", building.modbus_addr());
     let mqtt = building

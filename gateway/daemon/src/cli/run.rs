@@ -85,10 +85,11 @@ async fn announce(gateway: &Gateway, loaded: &Loaded) {
     } else {
         "http"
     };
-    let url = format!("{scheme}://{}", gateway.address());
+    let url = super::url(scheme, gateway.address());
     tracing::info!(%url, "the gateway runs");
     // Inside a container the gateway's own address is nobody's.
     let public = loaded.config.http.public_url.as_deref();
+    let alone = public.is_none() && gateway.address().ip().is_loopback();
     let url = public.map_or(url, |public| public.trim_end_matches('/').to_owned());
     let token = match gateway.accounts().setup_token().await {
         Ok(None) => return,
@@ -101,8 +102,14 @@ async fn announce(gateway: &Gateway, loaded: &Loaded) {
             return;
         }
     };
-    let words =
-        format!("No account exists yet. Open {url}/setup and enter this token once:\n{token}");
+    let elsewhere = if alone {
+        "\nOnly this machine reaches the page; for another one set http.listen, for example to \"0.0.0.0:8080\"."
+    } else {
+        ""
+    };
+    let words = format!(
+        "No account exists yet. Open {url}/setup and enter this token once:\n{token}{elsewhere}"
+    );
     if let Err(error) = super::say(words) {
         tracing::error!(%error, "the token for the first account could not be printed");
     }
