@@ -21,7 +21,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use zhiban::drivers::modbus::memory::Memory;
+use zhiban::drivers::memory::Memory;
 use zhiban::drivers::{Device, DriverContext, Framing, Leniency, ModbusLink, modbus};
 use zhiban::engine::{EngineHandle, Message};
 use zhiban::health::Board;
@@ -128,10 +128,10 @@ impl Driver {
     }
 
     fn on(link: ModbusLink, devices: Vec<Device>) -> Self {
-        Self::remembering(link, devices, Arc::default())
+        Self::remembering(link, devices, Memory::default())
     }
 
-    fn remembering(link: ModbusLink, devices: Vec<Device>, memory: Arc<Memory>) -> Self {
+    fn remembering(link: ModbusLink, devices: Vec<Device>, memory: Memory) -> Self {
         let port = link.port;
         let (engine, messages) = EngineHandle::channel();
         let stop = CancellationToken::new();

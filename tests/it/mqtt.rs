@@ -8,12 +8,14 @@ mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use driver::{Driver, Publisher, make_durable, number, settle, text_length};
+use driver::{Driver, Publisher, make_durable, number, plain, settle, text_length};
+use rumqttc::{AsyncClient, Event, Incoming, MqttOptions};
+use zhiban::drivers::memory::Memory;
 use zhiban_core::{Input, LinkState, Quality, QualityReason};
 
-use crate::support::free_port;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::proxy::{Fault, FaultProxy};
+use crate::support::{PATIENCE, free_port, wait_until};
 
 #[tokio::test]
 async fn nothing_is_lost_when_the_broker_is_killed_or_the_gateway_restarted() {
@@ -243,6 +245,52 @@ async fn messages_wait_for_a_gateway_that_is_away_and_for_a_new_topic() {
     publisher.publish("P8/state", "{\"n\": 1}").await;
     assert_eq!(driver.number().await, 1);
     driver.end().await;
+}
+
+#[tokio::test]
+async fn topics_that_left_the_configuration_are_taken_back() {
+    let Some(broker) = Mosquitto::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let publisher = Publisher::start(broker.port()).await;
+    let kept = async |wanted: &str| {
+        wait_until(PATIENCE, wanted, async || {
+            let known = std::fs::read_to_string(folder.path().join("mqtt-topics.json"));
+            let known = known.unwrap_or_default();
+            known.contains(wanted) && !known.contains("P7/") | (wanted == "P7/state")
+        })
+        .await;
+    };
+    for topic in ["P7", "P8"] {
+        let memory = Memory::open(folder.path());
+        let mut driver = Driver::remembering(plain(broker.port()), topic, memory);
+        driver.says(None).await;
+        publisher
+            .publish(&format!("{topic}/state"), "{\"n\": 1}")
+            .await;
+        assert_eq!(driver.number().await, 1);
+        kept(&format!("{topic}/state")).await;
+        driver.end().await;
+    }
+    // Whoever goes on with the session gets what it still holds.
+    for n in 2..4 {
+        for topic in ["P7/state", "P8/state"] {
+            publisher.publish(topic, format!("{{\"n\": {n}}}")).await;
+        }
+    }
+    publisher.confirmed(6).await;
+    let mut options = MqttOptions::new("zhiban-test", "127.0.0.1", broker.port());
+    options.set_clean_session(false);
+    let (_client, mut events) = AsyncClient::new(options, 8);
+    let mut came = Vec::new();
+    while came.len() < 2 {
+        let event = tokio::time::timeout(PATIENCE, events.poll()).await;
+        if let Event::Incoming(Incoming::Publish(message)) = event.unwrap().unwrap() {
+            came.push(message.topic);
+        }
+    }
+    assert_eq!(came, ["P8/state", "P8/state"]);
 }
 
 #[tokio::test]

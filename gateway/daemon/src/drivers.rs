@@ -3,6 +3,7 @@
 //! A driver never blocks another, never writes to a device, and never turns silence into a value.
 
 pub(crate) mod backoff;
+pub mod memory;
 pub mod modbus;
 pub mod mqtt;
 
@@ -10,7 +11,7 @@ use crate::engine::EngineHandle;
 use crate::health::Board;
 use backoff::Backoff;
 use futures_util::FutureExt;
-use modbus::memory::Memory;
+use memory::Memory;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,8 +52,8 @@ pub struct DriverContext {
     pub engine: EngineHandle,
     /// Where it says how its link is.
     pub board: Arc<Board>,
-    /// Which reads devices refused in one piece.
-    pub memory: Arc<Memory>,
+    /// What was learned of its peers.
+    pub memory: Memory,
     /// Ends the driver.
     pub stop: CancellationToken,
 }
@@ -197,7 +198,7 @@ mod tests {
             link: "test".to_owned(),
             engine,
             board: Arc::default(),
-            memory: Arc::default(),
+            memory: Memory::default(),
             stop: CancellationToken::new(),
         };
         let starts = AtomicU32::new(0);

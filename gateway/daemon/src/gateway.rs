@@ -6,7 +6,7 @@ use crate::accounts::Accounts;
 use crate::channels::{self, Routes};
 use crate::clock::Steps;
 use crate::config::{LinkConfig, Loaded};
-use crate::drivers::modbus::memory::Memory;
+use crate::drivers::memory::Memory;
 use crate::drivers::{self, DriverContext, LinkSpec};
 use crate::engine::{Engine, EngineHandle, Inbox, Parts};
 use crate::health::Board;
@@ -299,7 +299,7 @@ fn start_drivers(
     board: &Arc<Board>,
     group: &Group,
 ) -> Result<()> {
-    let memory = Arc::new(Memory::open(modbus_memory(loaded)));
+    let memory = Memory::open(&loaded.config.storage.data_dir);
     for (name, devices) in &loaded.devices {
         let Some(link) = loaded.config.links.get(name) else {
             continue;
@@ -316,10 +316,6 @@ fn start_drivers(
         drivers::spawn(&group.tasks, context, spec, devices.clone());
     }
     Ok(())
-}
-
-fn modbus_memory(loaded: &Loaded) -> PathBuf {
-    loaded.config.storage.data_dir.join("modbus-reads.json")
 }
 
 fn link_spec(link: &LinkConfig, site: &str) -> Result<LinkSpec> {

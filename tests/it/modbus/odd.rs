@@ -39,7 +39,7 @@ async fn a_hole_is_learned_once_and_trials_take_no_point() {
         timeout: span(PATIENCE),
         ..link(peer.port(), Framing::Tcp)
     };
-    let memory = Arc::new(Memory::open(path.clone()));
+    let memory = Memory::open(folder.path());
     let mut driver = Driver::remembering(line.clone(), units(), memory);
     let mut last: BTreeMap<u32, usize> = BTreeMap::new();
     let (mut batches, mut after) = (0, 0);
@@ -69,7 +69,7 @@ async fn a_hole_is_learned_once_and_trials_take_no_point() {
     // After a restart nothing is asked that is known to be refused, for longer than the first
     // trial took.
     refused.lock().unwrap().clear();
-    let memory = Arc::new(Memory::open(path));
+    let memory = Memory::open(folder.path());
     let mut driver = Driver::remembering(line, units(), memory);
     let before = peer.asked();
     while peer.asked() < before + 3 * 70 {

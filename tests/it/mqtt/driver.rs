@@ -11,6 +11,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use zhiban::drivers::memory::Memory;
 use zhiban::drivers::{Device, DriverContext, MqttLink, mqtt};
 use zhiban::engine::{Delivery, EngineHandle, Message};
 use zhiban::health::Board;
@@ -90,6 +91,10 @@ impl Driver {
     }
 
     pub(super) fn start_on(link: MqttLink, topic: &str) -> Self {
+        Self::remembering(link, topic, Memory::default())
+    }
+
+    pub(super) fn remembering(link: MqttLink, topic: &str, memory: Memory) -> Self {
         let (engine, messages) = EngineHandle::channel();
         let stop = CancellationToken::new();
         let board = Arc::new(Board::default());
@@ -97,7 +102,7 @@ impl Driver {
         let context = DriverContext {
             link: name.clone(),
             engine,
-            memory: Arc::default(),
+            memory,
             board: board.clone(),
             stop: stop.clone(),
         };

@@ -9,7 +9,6 @@ mod endpoint;
 mod fault;
 mod fence;
 mod heard;
-pub mod memory;
 mod parts;
 mod probes;
 mod reach;
@@ -69,7 +68,7 @@ impl Line {
         let life_safety = devices.iter().any(|device| device.life_safety);
         let units: Vec<Unit> = devices
             .into_iter()
-            .map(|device| Unit::new(device, &link, &name, context.memory.clone()))
+            .map(|device| Unit::new(device, &link, &name, context.memory.pieces.clone()))
             .collect();
         let periods: Vec<_> = units.iter().map(Unit::periods).collect();
         let mut seed = DefaultHasher::new();

@@ -6,8 +6,7 @@
 
 use super::breaker::Breaker;
 use super::connection::Ask;
-use super::memory::Memory;
-use std::sync::Arc;
+use crate::drivers::memory::Pieces;
 use std::time::Duration;
 use tokio::time::Instant;
 use zhiban_core::profile::PollClass;
@@ -62,7 +61,7 @@ pub(super) struct Parts {
     plan: Vec<Whole>,
     reads: Vec<Read>,
     life_safety: bool,
-    memory: Arc<Memory>,
+    memory: Pieces,
 }
 
 impl Parts {
@@ -71,7 +70,7 @@ impl Parts {
         plan: Vec<ReadRequest>,
         owner: &str,
         life_safety: bool,
-        memory: Arc<Memory>,
+        memory: Pieces,
     ) -> Self {
         let mut parts = Self {
             plan: Vec::new(),
@@ -82,7 +81,7 @@ impl Parts {
         for (place, request) in plan.into_iter().enumerate() {
             let (table, address, count) = (request.table.code(), request.address, request.count);
             let name = format!("{owner} {table} {address}+{count}");
-            let known = parts.memory.pieces(&name);
+            let known = parts.memory.get(&name);
             let pieces = known.and_then(|starts| cut(&request, &starts));
             let again = pieces.is_some().then(|| Instant::now() + PAUSE.1);
             for piece in pieces.unwrap_or_else(|| vec![request.clone()]) {
@@ -276,13 +275,13 @@ mod tests {
         asks.map(|ask| (ask.address, ask.count)).collect()
     }
 
-    fn parts(memory: &Arc<Memory>) -> Parts {
+    fn parts(memory: &Pieces) -> Parts {
         Parts::new(vec![request()], "A1 test", false, memory.clone())
     }
 
     #[tokio::test]
     async fn holes_go_first_and_what_was_learned_is_kept() {
-        let memory = Arc::new(Memory::default());
+        let memory = Pieces::default();
         let now = Instant::now();
         let mut first = parts(&memory);
         assert!(first.part(0, now));

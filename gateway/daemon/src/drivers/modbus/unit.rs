@@ -6,11 +6,10 @@ use super::connection::Ask;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::fence::Step;
-use super::memory::Memory;
 use super::parts::{Parts, Read};
+use crate::drivers::memory::Pieces;
 use crate::drivers::{Device, ModbusLink};
 use chrono::Utc;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use zhiban_core::profile::decode::Reading;
@@ -73,7 +72,7 @@ impl Cycle {
 
 impl Unit {
     /// A unit as its device's profile says; without requests when the profile has no registers.
-    pub(super) fn new(device: Device, link: &ModbusLink, name: &str, memory: Arc<Memory>) -> Self {
+    pub(super) fn new(device: Device, link: &ModbusLink, name: &str, memory: Pieces) -> Self {
         let mut plan = device.profile.plan();
         if !link.repeat_window.to_std().is_zero() {
             let settings = device.profile.modbus.as_ref();

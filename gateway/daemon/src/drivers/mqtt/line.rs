@@ -9,7 +9,9 @@ use crate::drivers::MqttLink;
 use bytes::BytesMut;
 use rumqttc::tokio_rustls::TlsConnector;
 use rumqttc::tokio_rustls::rustls::pki_types::ServerName;
-use rumqttc::{ConnAck, Connect, ConnectReturnCode, Login, Packet, PubAck, Subscribe, mqttbytes};
+use rumqttc::{
+    ConnAck, Connect, ConnectReturnCode, Login, Packet, PubAck, Subscribe, Unsubscribe, mqttbytes,
+};
 use secrecy::ExposeSecret;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
+/// How many filters go into one request.
+pub(super) const FILTERS: usize = 50;
 /// How long it may take until the broker has accepted the connection.
 const OPEN: Duration = Duration::from_secs(5);
 /// Room that is made for each read.
@@ -181,6 +185,14 @@ impl Line {
     /// A filter is not valid.
     pub(super) fn subscribe(&mut self, request: Subscribe) -> Result<(), Broken> {
         self.put(Packet::Subscribe(request))
+    }
+
+    /// Takes topics back.
+    ///
+    /// # Errors
+    /// A filter is too long.
+    pub(super) fn unsubscribe(&mut self, request: Unsubscribe) -> Result<(), Broken> {
+        self.put(Packet::Unsubscribe(request))
     }
 
     fn put(&mut self, packet: Packet) -> Result<(), Broken> {

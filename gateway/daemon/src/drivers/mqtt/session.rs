@@ -2,9 +2,10 @@
 //! gateway is far behind it reads no further, and the broker's acknowledgements come later.
 
 use super::acks::{Acks, NotDurable, Owed};
+use super::earlier::Earlier;
 use super::frames::Frame;
 use super::inbox::{Inbox, Received};
-use super::line::{Broken, Line};
+use super::line::{Broken, FILTERS, Line};
 use super::reason::{Reasons, Why};
 use super::takeover::Takeover;
 use crate::drivers::backoff::Backoff;
@@ -19,8 +20,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// How many filters go into one request.
-const FILTERS: usize = 50;
 /// The broker may be away for so long before the devices count as out of reach.
 const GRACE: Duration = Duration::from_secs(3);
 /// The longest wait between two attempts: what the broker holds for the gateway, a fire among it,
@@ -115,6 +114,7 @@ pub(super) struct Session {
     /// Those that it refused.
     refused: BTreeSet<String>,
     reasons: Arc<Reasons>,
+    earlier: Earlier,
 }
 
 impl Session {
@@ -126,6 +126,7 @@ impl Session {
         inbox: Inbox,
         owed: mpsc::Receiver<Owed>,
     ) -> Self {
+        let earlier = Earlier::new(context.memory.topics.clone(), &link, &filters.all);
         Self {
             name: context.link.clone(),
             check: format!("mqtt/{}", context.link),
@@ -148,6 +149,7 @@ impl Session {
             requested: Vec::new(),
             refused: BTreeSet::new(),
             reasons: Arc::default(),
+            earlier,
         }
     }
 
@@ -231,8 +233,13 @@ impl Session {
         self.lost_at = None;
         self.refused.clear();
         self.reasons.connected();
-        for request in self.subscriptions() {
+        let subscriptions = self.subscriptions();
+        let next = subscriptions.last().map_or(1, |last| last.pkid + 1);
+        for request in subscriptions {
             line.subscribe(request)?;
+        }
+        for request in self.earlier.take_back(welcome.session_present, next) {
+            line.unsubscribe(request)?;
         }
         tracing::info!(
             link = %self.name, session_present = welcome.session_present, "connected"
@@ -262,6 +269,12 @@ impl Session {
                 Frame::Oversize(publish, size) => self.received(publish, Some(size)),
                 Frame::Packet(Packet::SubAck(confirmed)) => {
                     self.confirmed(confirmed.pkid, &confirmed.return_codes);
+                    true
+                }
+                Frame::Packet(Packet::UnsubAck(confirmed)) => {
+                    if let Some(topics) = self.earlier.confirmed(confirmed.pkid) {
+                        tracing::info!(link = %self.name, topics, "topics of an earlier configuration are taken back");
+                    }
                     true
                 }
                 // The answer to a ping; nothing else is expected of a broker.
@@ -479,7 +492,7 @@ mod tests {
             link: "test".to_owned(),
             engine: EngineHandle::channel().0,
             board: Arc::default(),
-            memory: Arc::default(),
+            memory: crate::drivers::memory::Memory::default(),
             stop: tokio_util::sync::CancellationToken::new(),
         };
         let link = MqttLink {
