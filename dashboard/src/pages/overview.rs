@@ -47,6 +47,8 @@ struct OverviewPage {
     tiles: Vec<Tile>,
     alarms: Vec<AlarmItem>,
     alarm_count: usize,
+    /// Alarms that the list has no room for.
+    alarms_more: usize,
     shelved: usize,
     orders: Vec<OrderItem>,
     histogram: Option<Histogram>,
@@ -161,6 +163,7 @@ pub(super) async fn page(visit: Visit) -> Result<Response, ApiError> {
             .take(rows)
             .map(|alarm| AlarmItem::live(&visit, alarm))
             .collect(),
+        alarms_more: shown.clone().count().saturating_sub(rows),
         alarm_count: shown.count(),
         shelved: alarms
             .iter()
