@@ -276,7 +276,7 @@ async fn unsigned(shared: &Shared, asked: &Asked, request: Request) -> Response 
         let back = path.map_or_else(|| "/".to_owned(), |(_, path)| format!("/{path}"));
         let mut response = StatusCode::UNAUTHORIZED.into_response();
         response.extensions_mut().insert(crate::error::Spoken);
-        if let Ok(target) = HeaderValue::from_str(&sign_in_page(&back)) {
+        if let Ok(target) = HeaderValue::from_str(&ended(&back)) {
             response.headers_mut().insert("hx-redirect", target);
         }
         return response;
@@ -289,6 +289,13 @@ pub(crate) fn sign_in_page(back: &str) -> String {
         return "/login".to_owned();
     }
     format!("/login?next={}", escape(back))
+}
+
+/// The sign-in page of somebody who was signed in on the page and is no more: it says so.
+fn ended(back: &str) -> String {
+    let page = sign_in_page(back);
+    let join = if page.contains('?') { '&' } else { '?' };
+    format!("{page}{join}ended=1")
 }
 
 /// Percent-encodes all but what is harmless inside a query value.

@@ -89,10 +89,7 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
     let standing = match &refusal {
         Refusal::NoAlarm(id) => {
             return match app.archive.alarm(*id).await {
-                Ok(Some((row, _))) => {
-                    let by = row.acknowledged_by.as_deref();
-                    ApiError::AlarmOver(standing::of_over(app, by, row.acknowledged_at).await)
-                }
+                Ok(Some((row, _))) => ApiError::AlarmOver(standing::of_over(app, &row).await),
                 Ok(None) => ApiError::NotFound,
                 Err(error) => error.into(),
             };

@@ -136,6 +136,80 @@ for (const lang of ["zh-CN", "en"]) {
   });
 }
 
+for (const lang of ["zh-CN", "en"])
+  test(`what is kept says of which alarm and when it was written, ${lang}`, { skip: skip() }, async () => {
+    const asset = lang === "en" ? "A2" : "A4";
+    await demo.scenario("door-fault", { asset });
+    const { id } = await demo.alarm(asset);
+    const page = await open(`/alarms/${id}?lang=${lang}`);
+    const name = await page.locator("h1").evaluate((head) => head.lastChild.textContent.trim());
+    assert.ok(name.startsWith(asset), name);
+    await page.locator(`#comment-${id} [name=comment]`).fill("said in the form that stays");
+    await page.locator(`#ack-${id} [name=comment]`).fill("the door is repaired");
+    await demo.api(`/alarms/${id}/ack`, { method: "POST", body: "{}" });
+    const kept = page.locator(".notice", { hasText: "the door is repaired" });
+    await kept.waitFor({ timeout: SOON });
+    const said = await kept.locator("p").innerText();
+    assert.ok(said.startsWith(name), said);
+    assert.match(said, lang === "en" ? /not saved/ : /没有保存/);
+    // Two texts that are put back are one notice that names both forms.
+    await page.goto(place(await report("two texts")));
+    await live(page);
+    await page.locator("#comment textarea").fill("a comment");
+    await page.locator("details:has(#part-add) summary").click();
+    await page.locator("#part-add [name=name]").fill("a door roller");
+    const forms = [page.locator("#comment button"), page.locator("#part-add button")];
+    const names = await Promise.all(forms.map((button) => button.textContent()));
+    await page.reload();
+    await live(page);
+    await page.locator(".notice").first().waitFor({ timeout: SOON });
+    const notices = await page.locator(".notice").allInnerTexts();
+    assert.equal(notices.length, 1, notices.join());
+    for (const one of names) assert.ok(notices[0].includes(one), notices[0]);
+    await screenshot(page, `one-notice-${lang}`);
+    await page.locator("#comment button").click();
+    await page.locator(".notice", { hasNotText: names[0] }).waitFor({ timeout: SOON });
+    await page.context().close();
+    await demo.scenario("all-clear");
+  });
+
+test("the time of a writing stays, whatever is written since", { skip: skip() }, async () => {
+  const no = await report("when it was written");
+  await step(no, "approved");
+  const page = await open(place(no));
+  const form = page.locator("#step-assigned");
+  const from = Date.now();
+  await form.locator("[name=note]").fill("he knows the lift");
+  const to = Date.now();
+  // The clock goes on, something else is written, and the order changes.
+  await page.evaluate(() => {
+    const now = Date.now.bind(Date);
+    Date.now = () => now() + 60_000;
+  });
+  await form.locator("select").selectOption(demo.said.user);
+  await step(no, "assigned", { assignee: demo.said.user });
+  const kept = page.locator(".notice", { hasText: "he knows the lift" });
+  await kept.waitFor({ timeout: SOON });
+  const [shown] = (await kept.innerText()).match(/\d\d:\d\d:\d\d/);
+  const zone = await page.locator("body").getAttribute("data-zone");
+  const clock = (at) => new Date(at).toLocaleTimeString("en-GB", { timeZone: zone });
+  assert.ok(clock(from) <= shown && shown <= clock(to), `${shown} is not ${clock(from)} to ${clock(to)}`);
+  await page.context().close();
+});
+
+test("who is signed out while writing is told why, and that it is kept", { skip: skip() }, async () => {
+  const who = demo.person("sun", "Sun Yue");
+  const no = await report("signed out");
+  const page = await open(place(no), PHONE, who);
+  await page.locator("#comment textarea").fill("half a sent");
+  demo.account("disable", who.user);
+  await demo.api(`/work-orders/${no}/comments`, { method: "POST", body: JSON.stringify({ comment: "meanwhile" }) });
+  await page.waitForURL(/\/login/, { timeout: SOON });
+  await page.locator('[role="alert"]', { hasText: "Your session has ended. What you wrote" }).waitFor({ timeout: SOON });
+  await screenshot(page, "session-ended-en");
+  await page.context().close();
+});
+
 test("of two who acknowledge at once the second is told by whom, and the comment is not lost", { skip: skip() }, async () => {
   await demo.scenario("entrapment", { asset: "A3" });
   const alarm = await demo.alarm("A3");
@@ -150,7 +224,7 @@ test("of two who acknowledge at once the second is told by whom, and the comment
   await winner.locator(`#ack-${alarm.id}`).waitFor({ state: "detached", timeout: SOON });
   assert.equal(await winner.locator(".notice").count(), 0, "who pressed twice did it");
   go();
-  await loser.locator(".notice", { hasText: "Wang Gang acknowledged this alarm at" }).waitFor({ timeout: SOON });
+  await loser.locator(".notice", { hasText: `was acknowledged by Wang Gang at` }).waitFor({ timeout: SOON });
   await loser.locator(".notice blockquote", { hasText: "two people inside, both calm" }).waitFor({ timeout: SOON });
   for (const page of [loser, winner]) await page.context().close();
   await demo.scenario("all-clear");

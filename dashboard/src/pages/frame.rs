@@ -427,7 +427,7 @@ impl Frame {
 
 /// The words the scripts put into the page, under the same keys.
 fn script_words(words: Words) -> String {
-    const KEYS: [&str; 41] = [
+    const KEYS: [&str; 42] = [
         "frame.live",
         "frame.connecting",
         "frame.lost",
@@ -438,6 +438,7 @@ fn script_words(words: Words) -> String {
         "form.failed_status",
         "form.draft",
         "form.kept",
+        "form.and",
         "form.discard",
         "form.close",
         "form.too_long",

@@ -293,7 +293,7 @@ impl OrderItem {
                 .assignee
                 .as_deref()
                 .map_or_else(String::new, |user| visit.person(user)),
-            symbol: Symbol::new(words, order.priority, false),
+            symbol: Symbol::new(words, order.priority, false).hollow(order.recovered_at.is_some()),
             created: visit.times.when(order.created_at),
             limit: Limit::of(visit, order),
             reopened: order.reopened_at.is_some(),

@@ -63,6 +63,9 @@ struct SetupPage {
 pub(super) struct NextQuery {
     #[serde(default)]
     next: String,
+    /// Whether a page led here because its session ended.
+    #[serde(default)]
+    ended: String,
 }
 
 /// Before the name of a field that waits in the sign-in page.
@@ -125,7 +128,7 @@ pub(super) async fn page(
         site: site(&shared, &look),
         next: auth::safe_next(Some(&query.next)).to_owned(),
         user: String::new(),
-        problem: None,
+        problem: (query.ended == "1").then(|| look.t("login.ended")),
         kept: Written::default(),
         open: caller.in_the_open(),
         look,

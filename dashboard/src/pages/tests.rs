@@ -2,6 +2,7 @@
 
 mod direction;
 mod given_back;
+mod headline;
 mod photos;
 
 use super::words::tests::table;

@@ -2,7 +2,7 @@
 //! the second one knows. Never guesses: what cannot be read is left out.
 
 use crate::error::Standing;
-use crate::ports::{App, OrderEventRow, OrderRow};
+use crate::ports::{AlarmRow, App, OrderEventRow, OrderRow};
 use serde_json::{Value, json};
 use std::time::Duration;
 use zhiban_core::{AlarmId, Language, Snapshot, Text, Timestamp, WorkOrderNumber, WorkOrderStatus};
@@ -145,8 +145,19 @@ pub(super) async fn of_acknowledged(app: &App, id: AlarmId, by: &str) -> Standin
     };
     shown(app, is).await;
     let alarm = app.snapshot.borrow().alarms.get(&id).cloned();
-    let at = alarm.and_then(|alarm| alarm.acknowledged_at);
-    acknowledged(app, by, at).await
+    let at = alarm.as_ref().and_then(|alarm| alarm.acknowledged_at);
+    let title = alarm.map(|alarm| {
+        let model = &app.snapshot.borrow().model;
+        let asset = &model.asset(alarm.asset).code;
+        titled(asset, &model.rule(alarm.rule).rule.title)
+    });
+    acknowledged(app, title, by, at).await
+}
+
+/// What an alarm is called: where it is and what it says.
+fn titled(asset: &str, title: &Text) -> Text {
+    let both = |language| format!("{asset} {}", title.get(language));
+    Text::new(both(Language::ZhCn), both(Language::En))
 }
 
 /// An alarm that somebody shelved already.
@@ -167,23 +178,27 @@ pub(super) async fn of_shelved(app: &App, id: AlarmId, by: &str, until: Timestam
 }
 
 /// An alarm that is over.
-pub(super) async fn of_over(app: &App, by: Option<&str>, at: Option<Timestamp>) -> Standing {
-    match by {
-        Some(by) => acknowledged(app, by, at).await,
+pub(super) async fn of_over(app: &App, row: &AlarmRow) -> Standing {
+    let title = titled(&row.asset, &row.title);
+    match &row.acknowledged_by {
+        Some(by) => acknowledged(app, Some(title), by, row.acknowledged_at).await,
         None => Standing::default(),
     }
 }
 
-async fn acknowledged(app: &App, by: &str, at: Option<Timestamp>) -> Standing {
+/// Names the alarm: by then another one may stand where it stood on the page.
+async fn acknowledged(app: &App, title: Option<Text>, by: &str, at: Option<Timestamp>) -> Standing {
     let who = name(app, by).await;
+    let title = title.unwrap_or_else(|| Text::new("这条报警", "This alarm"));
+    let (zh, en) = (title.get(Language::ZhCn), title.get(Language::En));
     let (zh, en) = match at.map(|at| clock(app, at)) {
         Some(at) => (
-            format!("{who}于 {at} 已确认这条报警。"),
-            format!("{who} acknowledged this alarm at {at}."),
+            format!("{zh}已由{who}于 {at} 确认。"),
+            format!("{en} was acknowledged by {who} at {at}."),
         ),
         None => (
-            format!("{who}已确认这条报警。"),
-            format!("{who} acknowledged this alarm."),
+            format!("{zh}已由{who}确认。"),
+            format!("{en} was acknowledged by {who}."),
         ),
     };
     let at = at.map(|at| at.to_string());

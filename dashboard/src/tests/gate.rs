@@ -166,7 +166,8 @@ async fn a_page_that_is_a_fragment_is_led_to_sign_in() {
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     assert_eq!(
         answer.header("hx-redirect"),
-        "/login?next=/alarms%3Fstate%3Dopen"
+        "/login?next=/alarms%3Fstate%3Dopen&ended=1",
+        "and told why"
     );
 }
 

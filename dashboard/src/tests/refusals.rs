@@ -229,6 +229,9 @@ async fn alarms_refuse_what_the_facility_refuses() {
     let second = web.post(&path("ack"), json!({})).await;
     assert_eq!(second.refusal(), code(409, "alarm.already_acked"));
     assert_eq!(second.json()["current"]["acknowledged_by"], "duty");
+    let detail = second.json()["detail"].to_string();
+    let said = "A3 Passenger entrapment was acknowledged by";
+    assert!(detail.contains(said), "{detail}");
     web.fixture.calm();
     assert_eq!(
         web.post(&path("comment"), json!({ "comment": "x" }))

@@ -1,15 +1,15 @@
 // What was written and not sent, kept on this device under the name of who wrote it: it is there again after a
 // reload, a new sign-in, an outage. It must never hold a password, nor be shown to anybody else.
 
-import { all, changes, doing, type Field, fields as own, identity, isBusy, isField, isTyped, label, mayKeep } from "./forms";
+import { all, changes, doing, type Field, fields as own, identity, isBusy, isField, isTyped, label, mayKeep, named } from "./forms";
 import { say, unsay } from "./notices";
 import { siteTime } from "./clock";
 import { word } from "./words";
 
 /** A sending of which the answer may have been lost: the same content is the same sending. */
 export type Sending = { content: string; key: string };
-type Written = { text: string; label: string; choice: boolean };
-type Draft = { at: number; page: string; from: string; fields: Record<string, Written>; sending?: Sending };
+type Written = { text: string; label: string; choice: boolean; at?: number };
+type Draft = { at: number; name?: string; page: string; from: string; fields: Record<string, Written>; sending?: Sending };
 
 const PREFIX = "zhiban.drafts.";
 const KEEP = 7 * 86_400_000;
@@ -18,6 +18,8 @@ const MOST = 50;
 export const user = document.body.dataset["user"] ?? "";
 const store = PREFIX + user;
 export const opened = Date.now();
+/** What was put back into which form, and when it was written. */
+const returned = new Map<string, { name: string; at: number }>();
 /** Tells this page from other tabs: what is being written there is not shown here at the same time. */
 export const here = `${opened}-${Math.random()}`;
 
@@ -52,12 +54,14 @@ export function keep(form: HTMLFormElement, sending?: Sending): void {
   const written = own(form).filter((field) => isTyped(field) && mayKeep(field));
   const texts = written.map((field) => {
     const choice = field instanceof HTMLSelectElement;
-    return [field.name, { text: field.value, label: label(field), choice }] as const;
+    const before = drafts[what]?.fields[field.name];
+    const at = before?.text === field.value ? (before.at ?? drafts[what]?.at) : Date.now();
+    return [field.name, { text: field.value, label: label(field), choice, ...(at ? { at } : {}) }] as const;
   });
   const known = sending ?? drafts[what]?.sending;
   const fields = { ...others(form, drafts[what]), ...Object.fromEntries(texts) };
   if (Object.values(fields).every((one) => one.text === "") && !sending) delete drafts[what];
-  else drafts[what] = { at: Date.now(), page: location.pathname, from: here, fields, ...(known ? { sending: known } : {}) };
+  else drafts[what] = { at: Date.now(), name: named(form), page: location.pathname, from: here, fields, ...(known ? { sending: known } : {}) };
   write(drafts);
 }
 
@@ -78,7 +82,11 @@ export function settle(form: HTMLFormElement, done: boolean): void {
   const draft = drafts[identity(form)];
   if (!draft) return;
   delete draft.sending;
-  if (done) draft.fields = others(form, draft);
+  if (done) {
+    draft.fields = others(form, draft);
+    returned.delete(identity(form));
+    told();
+  }
   if (Object.values(draft.fields).every((one) => one.text === "")) delete drafts[identity(form)];
   write(drafts);
 }
@@ -124,14 +132,30 @@ function fill(field: Field, text: string | undefined): boolean {
 
 function said(form: HTMLFormElement, draft: Draft): void {
   for (let fold = form.closest("details"); fold; fold = fold.parentElement?.closest("details") ?? null) fold.open = true;
-  if (draft.from !== here) say(`draft ${identity(form)}`, word("form.draft", { time: siteTime(draft.at) }));
+  if (draft.from === here) return;
+  const { fields } = draft;
+  const written = own(form).flatMap((field) => (isTyped(field) ? (fields[field.name] ?? []) : []));
+  returned.set(identity(form), { name: named(form), at: whenOf(draft, written) });
+  told();
+}
+
+/** When these were written: the newest of them. */
+function whenOf(draft: Draft, written: Written[]): number {
+  return Math.max(...written.map((one) => one.at ?? draft.at));
+}
+
+/** One notice for all that was put back; it names the forms. */
+function told(): void {
+  if (returned.size === 0) return unsay("drafts");
+  const forms = [...returned.values()].map((one) => `${one.name} (${siteTime(one.at)})`);
+  say("drafts", word("form.draft", { forms: forms.join(word("form.and")) }), "", () => returned.clear());
 }
 
 function beside(what: string, draft: Draft, left: Written[]): void {
   const texts = left.filter((one) => one.text !== "" && !one.choice);
   if (texts.length === 0) return unsay(`lost ${what}`);
   const text = texts.map((one) => `${one.label}: ${one.text}`).join("\n");
-  say(`lost ${what}`, word("form.kept", { time: siteTime(draft.at) }), text, () => forget(what));
+  say(`lost ${what}`, word("form.kept", { form: draft.name ?? "", time: siteTime(whenOf(draft, texts)) }), text, () => forget(what));
 }
 
 /** Listens for what is written. */

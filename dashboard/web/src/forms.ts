@@ -66,6 +66,13 @@ export function label(field: Field): string {
   return (own?.textContent ?? named ?? field.name).trim();
 }
 
+/** What the form is called, as people read it: what it is about, and what its button says. */
+export function named(form: HTMLFormElement): string {
+  const [button] = buttons(form);
+  const does = button?.getAttribute("aria-label") ?? button?.textContent ?? "";
+  return [form.dataset["of"] ?? "", does.trim()].filter(Boolean).join(" · ");
+}
+
 let count = 0;
 
 /** An element that scripts put into the page; a new page from the server leaves it where it is. */

@@ -101,7 +101,7 @@ function arrive(form: HTMLFormElement, event: Answer): void {
   for (const field of fields(form)) if (sent.get(form)?.get(field.name) === field.value) delete field.dataset["typed"];
   arrived(form, xhr);
   settle(form, true);
-  for (const about of ["", "draft "]) unsay(about + identity(form));
+  unsay(identity(form));
   keep(form);
   answer(form);
 }

@@ -141,7 +141,7 @@ impl OrderPage {
             respond: Due::to_accept(visit, order),
             left: left(visit, order),
             reopened: reopened(visit, order),
-            steps: steps(visit, order.status, &events),
+            steps: steps(visit, order, &events),
             closed: order.closed_at.map(|at| visit.times.when(at)),
             recovered: order.recovered_at.map(|at| visit.times.when(at)),
             fault: fault(visit, order),
@@ -256,33 +256,31 @@ fn reopened(visit: &Visit, order: &WorkOrder) -> String {
     }
 }
 
-/// The way of an order: what was done, and where it is. A step that nobody took is none that was done.
-fn steps(visit: &Visit, status: S, events: &[OrderEventRow]) -> Vec<Step> {
-    const STEPS: [(&str, &[S]); 6] = [
-        ("order.step_assign", &[S::Assigned]),
-        ("order.step_accept", &[S::Accepted]),
-        ("order.step_arrive", &[S::OnSite]),
-        ("order.step_repair", &[S::InProgress]),
-        ("order.step_verify", &[S::Verified]),
-        ("order.step_close", &[S::Closed]),
+/// The way of an order: what was done, and where it is. A step that nobody took is none that was done. Only what a
+/// person reported is reviewed.
+fn steps(visit: &Visit, order: &WorkOrder, events: &[OrderEventRow]) -> Vec<Step> {
+    const STEPS: [(&str, S); 7] = [
+        ("order.step_review", S::Approved),
+        ("order.step_assign", S::Assigned),
+        ("order.step_accept", S::Accepted),
+        ("order.step_arrive", S::OnSite),
+        ("order.step_repair", S::InProgress),
+        ("order.step_verify", S::Verified),
+        ("order.step_close", S::Closed),
     ];
-    let current = match status {
-        S::Requested | S::Approved => 0,
-        S::Assigned => 1,
-        S::Accepted => 2,
-        S::OnSite | S::InProgress | S::OnHold => 3,
-        S::Completed => 4,
-        S::Verified => 5,
-        S::Closed => 6,
-        S::Rejected | S::Cancelled => 7,
+    let current = match order.status {
+        S::Requested => 0,
+        S::Approved => 1,
+        S::Assigned => 2,
+        S::Accepted => 3,
+        S::OnSite | S::InProgress | S::OnHold => 4,
+        S::Completed => 5,
+        S::Verified => 6,
+        S::Closed => 7,
+        S::Rejected | S::Cancelled => 8,
     };
-    let taken = |reached: &[S]| {
-        let codes = reached.iter().map(|status| status.code());
-        codes
-            .into_iter()
-            .any(|code| events.iter().any(|event| event.to == code))
-    };
-    let class = |index: usize, reached: &[S]| {
+    let taken = |reached: S| events.iter().any(|event| event.to == reached.code());
+    let class = |index: usize, reached: S| {
         if current > STEPS.len() || index > current {
             ""
         } else if index == current {
@@ -293,7 +291,8 @@ fn steps(visit: &Visit, status: S, events: &[OrderEventRow]) -> Vec<Step> {
             "no"
         }
     };
-    let steps = STEPS.into_iter().enumerate();
+    let first = usize::from(order.reported_by.is_none());
+    let steps = STEPS.into_iter().enumerate().skip(first);
     steps
         .map(|(index, (key, reached))| Step {
             name: visit.look.t(key),

@@ -1,0 +1,61 @@
+//! The head of an order's page: what is over does not look as if it stood, and the step shown as the current one is
+//! the one that comes next.
+
+use super::*;
+
+#[tokio::test]
+async fn the_order_of_a_machine_that_is_normal_again_is_not_marked_as_standing() {
+    let person = Person::new().await;
+    person.fixture.trap();
+    let order = person.order().await;
+    for (language, said) in [
+        ("en", "Machine is normal"),
+        ("zh-CN", "设备已恢复"),
+    ] {
+        let page = person.read(&order, language).await;
+        let hero = piece(&page, "<header class=\"hero", "</header>");
+        assert!(hero.starts_with(" p1\">"), "{hero}");
+        assert!(hero.contains("class=\"sy p1\"") && !hero.contains(said));
+    }
+    person.fixture.calm();
+    for (language, said) in [
+        ("en", "Machine is normal"),
+        ("zh-CN", "设备已恢复"),
+    ] {
+        let page = person.read(&order, language).await;
+        let hero = piece(&page, "<header class=\"hero", "</header>");
+        assert!(hero.starts_with(" p1 over\">"), "no red: {hero}");
+        assert!(hero.contains("class=\"sy p1 past\""), "hollow: {hero}");
+        assert!(hero.contains(said), "said at the top: {hero}");
+        for path in ["/", "/work-orders"] {
+            let page = person.read(path, language).await;
+            let no = order.rsplit('/').next().unwrap();
+            let row = page.split("<tr").find(|row| row.contains(no)).unwrap();
+            assert!(row.contains("class=\"sy p1 past\""), "{path}: {row}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reported_fault_is_reviewed_before_it_is_assigned() {
+    let person = Person::new().await;
+    let fields = [
+        ("idempotency_key", "k"),
+        ("title", "noise"),
+        ("priority", "3"),
+        ("note", ""),
+    ];
+    let (status, location, _) = person.post("/assets/A3/report", &fields).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let order = location.split('?').next().unwrap();
+    for (language, review) in [("en", "Review"), ("zh-CN", "审核")] {
+        let page = person.read(order, language).await;
+        let current = piece(&page, "aria-current=\"step\">", "</li>");
+        assert_eq!(current, review);
+    }
+    // What the machine reported itself needs no review.
+    person.fixture.trap();
+    let page = person.read(&person.order().await, "en").await;
+    assert_eq!(piece(&page, "aria-current=\"step\">", "</li>"), "Assign");
+    assert!(!piece(&page, "<ol class=\"steps\"", "</ol>").contains("Review"));
+}
