@@ -8,20 +8,14 @@ async fn the_order_of_a_machine_that_is_normal_again_is_not_marked_as_standing()
     let person = Person::new().await;
     person.fixture.trap();
     let order = person.order().await;
-    for (language, said) in [
-        ("en", "Machine is normal"),
-        ("zh-CN", "设备已恢复"),
-    ] {
+    for (language, said) in [("en", "Machine is normal"), ("zh-CN", "设备已恢复")] {
         let page = person.read(&order, language).await;
         let hero = piece(&page, "<header class=\"hero", "</header>");
         assert!(hero.starts_with(" p1\">"), "{hero}");
         assert!(hero.contains("class=\"sy p1\"") && !hero.contains(said));
     }
     person.fixture.calm();
-    for (language, said) in [
-        ("en", "Machine is normal"),
-        ("zh-CN", "设备已恢复"),
-    ] {
+    for (language, said) in [("en", "Machine is normal"), ("zh-CN", "设备已恢复")] {
         let page = person.read(&order, language).await;
         let hero = piece(&page, "<header class=\"hero", "</header>");
         assert!(hero.starts_with(" p1 over\">"), "no red: {hero}");
