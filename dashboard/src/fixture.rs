@@ -107,6 +107,7 @@ impl Fixture {
                 accounts: memory.clone(),
                 health: memory.clone(),
                 now,
+                tells: true,
                 proxies: crate::TrustedProxies::new(&[PROXY.into()]),
                 stop: CancellationToken::new(),
             },

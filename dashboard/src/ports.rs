@@ -33,6 +33,8 @@ pub struct App {
     pub accounts: Arc<dyn Accounts>,
     /// How the gateway itself is.
     pub health: Arc<dyn Health>,
+    /// Whether any channel is set up by which people are told.
+    pub tells: bool,
     /// The reverse proxies whose word on their callers is taken.
     pub proxies: crate::TrustedProxies,
     /// The wall clock; tests give their own.

@@ -110,6 +110,11 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
             None => Standing::default(),
         },
         Refusal::Changed { no, version } => standing::of_change(app, no, *version).await,
+        Refusal::NotShelved(id) => standing::of_unshelved(app, *id).await,
+        Refusal::NoEntry(id) => match about {
+            Some(no) => standing::of_taken_out(app, &no, *id).await,
+            None => Standing::default(),
+        },
         Refusal::NotYours(_) => match about {
             // Why not is said by the refusal itself; a program also learns where the order stands.
             Some(no) => Standing {
@@ -119,10 +124,8 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
             None => Standing::default(),
         },
         Refusal::LifeSafety
-        | Refusal::NotShelved(_)
         | Refusal::ShelveTooLong
         | Refusal::Missing { .. }
-        | Refusal::NoEntry(_)
         | Refusal::RecordFull
         | Refusal::FaultStands => Standing::default(),
     };

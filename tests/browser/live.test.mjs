@@ -270,6 +270,15 @@ for (const [what, lang, words, asset] of [
     assert.match(await page.locator("#bar [data-unknown]").innerText(), /\d\d:\d\d:\d\d/, "the bar says since when nothing is known");
     assert.equal(await page.locator("#bar .known").isVisible(), false, "nor does it say that nothing waits");
     await screenshot(page, `lost-${lang}`);
+    // Wherever on the page somebody reads, on a phone too.
+    await page.setViewportSize({ width: 390, height: 600 });
+    await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    await page.waitForFunction(() => {
+      const { top, bottom } = document.querySelector("[data-lost]").getBoundingClientRect();
+      return scrollY > 300 && top >= 0 && bottom <= innerHeight;
+    }, undefined, { timeout: SOON });
+    await screenshot(page, `lost-scrolled-${lang}`);
+    await page.setViewportSize({ width: 1280, height: 900 });
     // Whatever the page's own parts say to each other meanwhile: nothing is known until the gateway speaks.
     await page.waitForFunction(() => /1[3-9] /.test(document.querySelector("[data-lost]").textContent), undefined, { timeout: SOON });
     assert.equal(await page.evaluate(() => window.links.includes("live")), false, "it never counts as live in between");

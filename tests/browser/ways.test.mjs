@@ -27,6 +27,7 @@ test("without scripts every refused form is there again with its text", { skip: 
   const page = await context.newPage();
   await signIn(page);
   assert.equal(await page.locator(".st.link").isVisible(), false, "nothing connects here, and nothing says so");
+  assert.match(await page.locator("noscript .lost").innerText(), /as of \d\d:\d\d:\d\d/, "of when it is");
   await demo.scenario("entrapment", { asset: "A3" });
   const alarm = await demo.alarm("A3");
   const body = JSON.stringify({ asset: "A5", title: "door noise", priority: 3 });
@@ -46,6 +47,9 @@ test("without scripts every refused form is there again with its text", { skip: 
     await there.locator(`[name=${name}]`).fill(LONG);
     await there.locator("button").click();
     await page.locator(".notice", { hasText: "Not saved." }).waitFor({ timeout: SOON });
+    for (const line of await page.locator(".notice p").all()) {
+      assert.ok((await line.boundingBox()).width > 250, "a refusal is read in lines, not in letters");
+    }
     const field = page.locator(`${form} [name=${name}]`);
     assert.equal((await field.inputValue()).trim(), LONG.trim(), `${path} ${form}`);
     assert.ok(await field.isVisible(), `${form} is unfolded`);

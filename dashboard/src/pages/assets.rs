@@ -153,6 +153,7 @@ struct AssetPage {
     alarms: Vec<AlarmItem>,
     orders: Vec<OrderItem>,
     report_key: String,
+    report_urgent: String,
 }
 
 /// Why a device is not read.
@@ -274,6 +275,11 @@ pub(super) async fn detail(
         rest: readings.split_off(CARDS.min(readings.len())),
         cards: readings,
         report_key: uuid::Uuid::new_v4().to_string(),
+        report_urgent: visit.look.t(if visit.app.tells {
+            "asset.report_urgent"
+        } else {
+            "asset.report_urgent_nobody"
+        }),
         f: visit.frame("assets"),
     };
     render(&page)

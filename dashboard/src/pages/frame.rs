@@ -416,6 +416,11 @@ impl Frame {
         self.look.words.with(key, &[("time", &at.clock)])
     }
 
+    /// A text about the moment of this page.
+    pub(crate) fn at(&self, key: &str) -> String {
+        self.look.words.with(key, &[("time", &self.clock)])
+    }
+
     pub(crate) fn named(&self, key: &str, name: &str) -> String {
         self.look.words.with(key, &[("name", name)])
     }

@@ -41,7 +41,10 @@ type Answer = (StatusCode, String, String);
 
 impl Person {
     async fn new() -> Self {
-        let fixture = Fixture::start();
+        Self::of(Fixture::start()).await
+    }
+
+    async fn of(fixture: Fixture) -> Self {
         let router = crate::router(fixture.app.clone());
         let mut person = Self {
             fixture,

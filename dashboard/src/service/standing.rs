@@ -177,6 +177,82 @@ pub(super) async fn of_shelved(app: &App, id: AlarmId, by: &str, until: Timestam
     }
 }
 
+/// An alarm that is not shelved, or not any more.
+pub(super) async fn of_unshelved(app: &App, id: AlarmId) -> Standing {
+    let is = |snapshot: &Snapshot| {
+        let alarm = snapshot.alarms.get(&id);
+        alarm.is_none_or(|alarm| alarm.shelved_until.is_none())
+    };
+    shown(app, is).await;
+    let Ok(Some((_, events))) = app.archive.alarm(id).await else {
+        return Standing::default();
+    };
+    let last = events
+        .iter()
+        .rev()
+        .find(|event| event.change == "unshelved");
+    let Some(last) = last else {
+        return Standing::default();
+    };
+    let at = clock(app, last.at);
+    let told = match &last.by {
+        Some(by) => {
+            let who = name(app, by).await;
+            Text::new(
+                format!("{who}已于 {at} 恢复这条报警。"),
+                format!("{who} unshelved this alarm at {at}."),
+            )
+        }
+        None => Text::new(
+            format!("搁置时间已于 {at} 结束。"),
+            format!("Its time of shelving was over at {at}."),
+        ),
+    };
+    Standing {
+        current: Some(json!({ "unshelved_by": last.by, "unshelved_at": last.at.to_string() })),
+        told: Some(told),
+    }
+}
+
+/// An entry that an order's record does not have: what was taken out of it last, and by whom.
+pub(super) async fn of_taken_out(app: &App, no: &WorkOrderNumber, id: u32) -> Standing {
+    let is = |snapshot: &Snapshot| {
+        let order = snapshot.work_orders.get(no);
+        order.is_none_or(|order| {
+            order.parts.iter().all(|part| part.id != id)
+                && order.photos.iter().all(|photo| photo.id != id)
+        })
+    };
+    shown(app, is).await;
+    let Ok(Some((_, events))) = app.archive.work_order(no.clone()).await else {
+        return Standing::default();
+    };
+    let removed =
+        |event: &&OrderEventRow| event.change == "part_removed" || event.change == "photo_removed";
+    let Some(last) = events.iter().rev().find(removed) else {
+        return Standing::default();
+    };
+    let (zh, en) = who(app, last.by.as_deref()).await;
+    let at = clock(app, last.at);
+    let part = last
+        .note
+        .as_deref()
+        .filter(|_| last.change == "part_removed");
+    let (what_zh, what_en) = match part {
+        Some(part) => (format!("备件“{part}”"), format!("the part \"{part}\"")),
+        None => ("一张照片".to_owned(), "a photo".to_owned()),
+    };
+    Standing {
+        current: Some(json!({ "removed_by": last.by, "removed_at": last.at.to_string() })),
+        told: Some(Text::new(
+            format!("记录里已没有这一项。最近一次删除：{zh}于 {at} 删除了{what_zh}。"),
+            format!(
+                "It is not in the record any more. Taken out last: {what_en}, by {en} at {at}."
+            ),
+        )),
+    }
+}
+
 /// An alarm that is over.
 pub(super) async fn of_over(app: &App, row: &AlarmRow) -> Standing {
     let title = titled(&row.asset, &row.title);

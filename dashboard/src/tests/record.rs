@@ -179,6 +179,11 @@ async fn a_photo_is_kept_as_it_was_sent_and_shown_as_what_it_is() {
     assert_eq!(last["change"], "photo_removed");
     let hash = format!("sha256:{}", photo["sha256"].as_str().unwrap());
     assert_eq!(last["note"], json!(hash));
+    let late = web.ask(Method::DELETE, url, &[], None).await;
+    assert_eq!(late.status, StatusCode::NOT_FOUND);
+    let told = late.json()["detail"].as_str().unwrap().to_owned();
+    let by = last["by"].as_str().unwrap();
+    assert!(told.contains(&format!("a photo, by {by} at ")), "{told}");
 }
 
 /// Browsers and programs make a new boundary for every sending.

@@ -232,9 +232,14 @@ async fn an_alarm_is_shelved_and_comes_back() {
             .status,
         StatusCode::NO_CONTENT
     );
-    assert_eq!(
-        web.post(&path("unshelve"), json!({})).await.refusal(),
-        (409, "alarm.not_shelved".to_owned())
+    let late = web.post(&path("unshelve"), json!({})).await;
+    assert_eq!(late.refusal(), (409, "alarm.not_shelved".to_owned()));
+    let late = late.json();
+    let who = late["current"]["unshelved_by"].as_str().unwrap();
+    let told = late["detail"].as_str().unwrap();
+    assert!(
+        told.contains(&format!("{who} unshelved this alarm at ")),
+        "{told}"
     );
 }
 

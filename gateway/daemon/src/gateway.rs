@@ -148,6 +148,7 @@ impl Gateway {
             photos: Arc::new(photos),
             accounts: accounts.clone(),
             health: board.clone(),
+            tells: !loaded.config.notify.channels.is_empty(),
             proxies: TrustedProxies::new(&loaded.config.http.trusted_proxies),
             stop: drivers.stop.clone(),
             now: self::now,

@@ -31,6 +31,23 @@ async fn the_order_of_a_machine_that_is_normal_again_is_not_marked_as_standing()
 }
 
 #[tokio::test]
+async fn a_report_promises_to_tell_only_where_somebody_is_told() {
+    for (tells, en, zh) in [
+        (true, "everybody on duty is told at once", "立即通知"),
+        (false, "nobody is told of a report", "不会通知任何人"),
+    ] {
+        let mut fixture = Fixture::start();
+        fixture.app.tells = tells;
+        let person = Person::of(fixture).await;
+        for (language, words) in [("en", en), ("zh-CN", zh)] {
+            let page = person.read("/assets/A3", language).await;
+            let form = piece(&page, "<form id=\"report\"", "</form>");
+            assert!(form.contains(words), "{form}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_reported_fault_is_reviewed_before_it_is_assigned() {
     let person = Person::new().await;
     let fields = [
