@@ -99,6 +99,8 @@ function forget(what: string): void {
 
 /** Puts drafts back into the forms they belong to; what belongs to a form that is gone is shown beside the page. */
 export function restore(): void {
+  for (const what of returned.keys()) if (doing(what).length === 0) returned.delete(what);
+  told();
   for (const [what, draft] of Object.entries(read())) {
     if (draft.from !== here && draft.at >= opened) continue;
     const forms = doing(what);
