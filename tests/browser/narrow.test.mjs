@@ -32,7 +32,7 @@ const rows = (page) =>
     const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
     const found = [];
     for (const link of links) {
-      const parts = [...link.querySelectorAll(":scope > :is(b, .tm, .d, .ac)")].map((part) => [part, boxes(part)]);
+      const parts = [...link.querySelectorAll(":is(b, .ac, .spot, .d, .tm)")].map((part) => [part, boxes(part)]);
       for (const [n, [part, mine]] of parts.entries())
         for (const [other, theirs] of parts.slice(n + 1))
           if (mine.some((a) => theirs.some((b) => over(a, b)))) found.push(`"${part.textContent}" lies on "${other.textContent}"`);
@@ -52,8 +52,8 @@ const broken = (page) =>
         range.setEnd(title, index + text.length);
         if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) found.push(`"${text}" is broken`);
       }
-      const place = link.querySelector(".d");
-      if (place.scrollWidth > place.clientWidth) found.push(`"${place.textContent}" is cut`);
+      const place = link.querySelector(".spot");
+      if (place && place.scrollWidth > place.clientWidth) found.push(`"${place.textContent}" is cut`);
     }
     return found;
   });
@@ -99,5 +99,13 @@ for (const lang of ["zh-CN", "en"])
       return more > 0 ? said.includes(lang === "en" ? `${more} more` : `还有 ${more} 条`) : said.length === 1 && listed === all;
     }, SOON / 4);
     await screenshot(page, `overview-more-${lang}`);
+    // What is listed is seen without scrolling in the list, on the wall too.
+    for (const [width, height] of [[1366, 768], [1920, 1080]]) {
+      await page.setViewportSize({ width, height });
+      const list = page.locator(".alp .al");
+      const [whole, seen] = await list.evaluate((one) => [one.scrollHeight, one.clientHeight]);
+      assert.ok(whole <= seen + 1, `at ${width} px ${seen} of ${whole} px are seen`);
+    }
+    await screenshot(page, `overview-wall-${lang}`);
     await context.close();
   });

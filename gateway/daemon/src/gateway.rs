@@ -153,8 +153,15 @@ impl Gateway {
             stop: drivers.stop.clone(),
             now: self::now,
         });
-        let (http, stop) = (&loaded.config.http, drivers.stop.clone());
-        server::serve(socket, http, router, &board, &rest.tasks, stop)?;
+        let stop = drivers.stop.clone();
+        server::serve(
+            socket,
+            &loaded.config.http,
+            router,
+            &board,
+            &rest.tasks,
+            stop,
+        )?;
         let again = keep(&journal, &board, pulse, (health, elsewhere), &rest);
         Ok(Self {
             loaded,
