@@ -137,8 +137,7 @@ impl Gateway {
         let photos = open_photos(&loaded).on(journal.store().disk().clone());
         start_drivers(&loaded, &handle, &board, &drivers)?;
         maintain(journal.clone(), steps.clone(), &rest);
-        let accounts = Accounts::with_steps(journal.store().clone(), steps);
-        let accounts = Arc::new(accounts.at(&loaded.config.site));
+        let accounts = open_accounts(&loaded, &journal, steps);
         let router = zhiban_dashboard::router(App {
             snapshot: snapshots,
             commands: forward_commands(handle, &rest),
@@ -153,15 +152,8 @@ impl Gateway {
             stop: drivers.stop.clone(),
             now: self::now,
         });
-        let stop = drivers.stop.clone();
-        server::serve(
-            socket,
-            &loaded.config.http,
-            router,
-            &board,
-            &rest.tasks,
-            stop,
-        )?;
+        let (http, stop) = (&loaded.config.http, drivers.stop.clone());
+        server::serve(socket, http, router, &board, &rest.tasks, stop)?;
         let again = keep(&journal, &board, pulse, (health, elsewhere), &rest);
         Ok(Self {
             loaded,
@@ -275,6 +267,11 @@ fn history_options(loaded: &Loaded, journal: &Journal) -> Result<history::Option
         });
     }
     Ok(options)
+}
+
+fn open_accounts(loaded: &Loaded, journal: &Journal, steps: Arc<Steps>) -> Arc<Accounts> {
+    let accounts = Accounts::with_steps(journal.store().clone(), steps);
+    Arc::new(accounts.at(&loaded.config.site))
 }
 
 fn start_outbox(
