@@ -193,6 +193,43 @@ fn every_bad_file_is_refused_with_place_and_remedy() {
 }
 
 #[test]
+fn a_file_in_another_encoding_is_named_with_its_first_wrong_place() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let said = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        print(&Config::load(&file).unwrap_err())
+    };
+    // 一号楼 as GBK has it.
+    let gbk = b"[site]\ncode = \"t\"\nname = { zh = \"\xd2\xbb\xba\xc5\xc2\xa5\" }\n";
+    let found = said(gbk);
+    let expected = "gateway.toml:3:17: what stands here is no UTF-8: the file is in another encoding, such as GBK; save it as UTF-8";
+    assert!(found.contains(expected), "{found}");
+    let wide: Vec<u8> = "\u{feff}[site]"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert!(
+        said(&wide)
+            .contains("gateway.toml:1:1: what stands here is no UTF-8: the file is in UTF-16")
+    );
+    // So is one of the files beside it.
+    std::fs::create_dir(folder.path().join("alarms")).unwrap();
+    std::fs::write(folder.path().join("alarms/pump.toml"), b"\xba\xc5").unwrap();
+    assert!(said(b"").contains("alarms/pump.toml:1:1: what stands here is no UTF-8"));
+}
+
+#[test]
+fn a_client_id_that_no_broker_can_take_is_refused() {
+    let text = text("config/demo.toml");
+    let id = "x".repeat(65_536);
+    let long = text.replacen("mqtt = { ", &format!("mqtt = {{ client_id = \"{id}\", "), 1);
+    assert!(long.len() > id.len(), "the demo has a broker");
+    let faults = Config::parse(Path::new("demo.toml"), &long).unwrap_err();
+    assert!(print(&faults).contains("client_id is longer than the 65535 bytes"));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_one_clear_sentence() {
     let faults = Config::load(Path::new("/nowhere/gateway.toml")).unwrap_err();
     let found = print(&faults);
@@ -289,6 +326,11 @@ fn a_unit_that_a_profile_is_not_for_is_warned_of() {
     };
     assert!(!warned(profile.clone()), "it is for unit 1");
     assert!(warned(profile.replace("unit = 1 }", "unit = 2 }")));
+    let lift = remarks("lift-sensor-terminal", None);
+    assert!(
+        lift.contains("warning: profile \"lift-sensor-terminal\" is for unit 247"),
+        "{lift}"
+    );
 }
 
 #[test]

@@ -251,6 +251,15 @@ async fn a_hang_up_reads_the_configuration_again_and_a_wrong_one_changes_nothing
     })
     .await;
     site.wait_for_titles(&["one"]).await;
+    // Each is answered, however soon it follows.
+    site.signal("HUP");
+    wait_until(PATIENCE * 2, "a word on the third", async || {
+        site.gateway
+            .log()
+            .contains("SIGHUP 3: the configuration is read again")
+    })
+    .await;
+    site.wait_for_titles(&["one"]).await;
     for signal in ["USR1", "USR2", "PIPE"] {
         site.signal(signal);
     }

@@ -344,6 +344,44 @@ async fn the_first_start_says_who_reaches_its_page() {
 }
 
 #[tokio::test]
+async fn somebody_on_the_rota_who_cannot_sign_in_is_named_until_he_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = crate::support::free_port();
+    let text = CONFIG.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let file = write(
+        folder.path(),
+        &format!("{text}[[notify.rota]]\nperson = \"wang\"\n"),
+    );
+    let file = file.to_str().unwrap();
+    let gateway = zhiban::Zhiban::start(&["run", "--config", file]);
+    let degraded = async |named: bool| {
+        wait_until(PATIENCE, "the rota on the board", async || {
+            let url = format!("http://127.0.0.1:{port}/readyz");
+            let Ok(answer) = crate::support::http().get(url).send().await else {
+                return false;
+            };
+            let board: serde_json::Value = answer.json().await.unwrap();
+            let degraded = board["degraded"].as_array().unwrap();
+            degraded.iter().any(|check| check == "rota") == named
+        })
+        .await;
+    };
+    degraded(true).await;
+    assert!(
+        gateway.log().contains("notify.rota names wang"),
+        "{}",
+        gateway.log()
+    );
+    let password = folder.path().join("password");
+    std::fs::write(&password, "a long enough one 42").unwrap();
+    let password = ["--password-file", password.to_str().unwrap()];
+    let added = ["user", "add", "wang", "--config", file];
+    let added = zhiban::run(&[&added[..], &password].concat());
+    assert!(added.status.success());
+    degraded(false).await;
+}
+
+#[tokio::test]
 async fn a_demo_without_its_token_starts_again() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -124,8 +124,21 @@ impl Serialize for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Duration::parse(&text).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(SpanText)
+    }
+}
+
+struct SpanText;
+
+impl serde::de::Visitor<'_> for SpanText {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time in quotes, such as `500ms`, `10m` or `8h`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {
+        Duration::parse(text).map_err(E::custom)
     }
 }
 

@@ -44,8 +44,7 @@ use zhiban_core::Model;
 /// # Errors
 /// Every fault of the file, in the order of its lines; never an empty list.
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Vec<Fault>> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| vec![Fault::unreadable(path, &error)])?;
+    let text = source::text_of(path).map_err(|fault| vec![fault])?;
     let mut faults = Vec::new();
     match source::read(path, &text, &mut faults) {
         Some((value, _)) if faults.is_empty() => Ok(value),
@@ -107,10 +106,7 @@ impl Config {
     /// # Errors
     /// Every fault of every file, in the order of files and lines; never an empty list.
     pub fn load(path: &Path) -> Result<Loaded, Vec<Fault>> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => return Err(vec![Fault::unreadable(path, &error)]),
-        };
+        let text = source::text_of(path).map_err(|fault| vec![fault])?;
         Self::parse(path, &text)
     }
 

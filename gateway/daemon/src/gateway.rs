@@ -15,7 +15,7 @@ use crate::keeper::Keeper;
 use crate::outbox::Outbox;
 use crate::photos::PhotoFolder;
 use crate::watchdog::Pulse;
-use crate::{history, outbox, private, server, watchdog};
+use crate::{history, outbox, private, rota, server, watchdog};
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -137,7 +137,7 @@ impl Gateway {
         let photos = open_photos(&loaded).on(journal.store().disk().clone());
         start_drivers(&loaded, &handle, &board, &drivers)?;
         maintain(journal.clone(), steps.clone(), &rest);
-        let accounts = open_accounts(&loaded, &journal, steps);
+        let accounts = open_accounts(&loaded, &journal, steps, &board, &rest);
         let router = zhiban_dashboard::router(App {
             snapshot: snapshots,
             commands: forward_commands(handle, &rest),
@@ -269,9 +269,20 @@ fn history_options(loaded: &Loaded, journal: &Journal) -> Result<history::Option
     Ok(options)
 }
 
-fn open_accounts(loaded: &Loaded, journal: &Journal, steps: Arc<Steps>) -> Arc<Accounts> {
+fn open_accounts(
+    loaded: &Loaded,
+    journal: &Journal,
+    steps: Arc<Steps>,
+    board: &Arc<Board>,
+    rest: &Group,
+) -> Arc<Accounts> {
     let accounts = Accounts::with_steps(journal.store().clone(), steps);
-    Arc::new(accounts.at(&loaded.config.site))
+    let accounts = Arc::new(accounts.at(&loaded.config.site));
+    let lines = loaded.config.notify.rota.iter();
+    let named = lines.map(|line| line.person.clone()).collect();
+    let watch = rota::watch(accounts.clone(), board.clone(), named, rest.stop.clone());
+    rest.tasks.spawn(watch);
+    accounts
 }
 
 fn start_outbox(

@@ -20,6 +20,7 @@ pub mod log;
 pub mod outbox;
 pub mod photos;
 mod private;
+mod rota;
 mod server;
 mod tls;
 pub mod watchdog;

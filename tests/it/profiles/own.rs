@@ -202,6 +202,43 @@ fn a_unit_that_measures_something_else_is_refused_where_it_stands() {
 }
 
 #[test]
+fn a_profile_is_not_judged_by_other_rules_than_those_beside_it() {
+    let site = booster("bar", 2);
+    assert!(check_profile(&site.profile()).is_ok());
+    site.write(
+        "alarms/pump_set.toml",
+        "class = \"pump_set\"\n[[rule]]\nid = 7\n",
+    );
+    let found = print(&check_profile(&site.profile()).unwrap_err());
+    assert!(
+        found.contains("alarms/pump_set.toml:3:6: integer 7 can't stand here"),
+        "{found}"
+    );
+    // What is wrong with the rules of another class is another matter.
+    std::fs::remove_file(site.folder.path().join("alarms/pump_set.toml")).unwrap();
+    site.write("alarms/tank.toml", "class = 7\n");
+    assert!(check_profile(&site.profile()).is_ok());
+}
+
+#[test]
+fn a_profile_in_the_folder_of_another_class_is_warned_of() {
+    let site = booster("bar", 2);
+    let text = std::fs::read_to_string(site.profile()).unwrap();
+    site.write("profiles/pump/own.toml", &text);
+    let place = site.folder.path().join("profiles/pump/own.toml");
+    let checked = check_profile(&place).unwrap();
+    let expected = "own.toml:2:1: warning: the class is \"pump_set\", and the file stands in \
+                    profiles/pump; move the file to profiles/pump_set, or write class = \"pump\"";
+    assert!(
+        print(&checked.remarks).contains(expected),
+        "{}",
+        print(&checked.remarks)
+    );
+    let checked = check_profile(&site.profile()).unwrap();
+    assert!(!print(&checked.remarks).contains("the file stands in"));
+}
+
+#[test]
 fn a_site_says_in_which_unit_its_own_limits_are() {
     let site = booster("bar", 2);
     let change =

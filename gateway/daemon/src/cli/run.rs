@@ -22,9 +22,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let mut signals = Signals::listen()?;
     let mut loaded = load(&args.config)?;
     let mut gateway = Gateway::start(loaded.clone()).await?;
+    let mut reloads = 0;
     loop {
         announce(&gateway, &loaded).await;
-        let next = next(&args.config, &mut gateway, &mut signals).await;
+        let next = next(&args.config, &mut gateway, &mut signals, &mut reloads).await;
         if next.is_none() {
             tracing::info!("stopping");
             watchdog::stopping();
@@ -51,12 +52,21 @@ async fn start_again(new: Loaded, old: Loaded) -> Result<(Gateway, Loaded)> {
 }
 
 /// The configuration to start again with; `None` when the gateway is to end.
-async fn next(file: &Path, gateway: &mut Gateway, signals: &mut Signals) -> Option<Box<Loaded>> {
+async fn next(
+    file: &Path,
+    gateway: &mut Gateway,
+    signals: &mut Signals,
+    reloads: &mut u32,
+) -> Option<Box<Loaded>> {
     loop {
         let (why, asked_for) = tokio::select! {
             asked = signals.next() => match asked {
                 Asked::End => return None,
-                Asked::Reload => ("SIGHUP: the configuration is read again".to_owned(), true),
+                // Numbered, so that each is answered: equal messages are only counted.
+                Asked::Reload => {
+                    *reloads += 1;
+                    (format!("SIGHUP {reloads}: the configuration is read again"), true)
+                }
             },
             why = gateway.wants_a_new_start() => (why, false),
         };
@@ -69,7 +79,10 @@ async fn next(file: &Path, gateway: &mut Gateway, signals: &mut Signals) -> Opti
                 for fault in &faults {
                     tracing::error!("{fault}");
                 }
-                tracing::error!("the configuration has faults, so the one of before stays");
+                tracing::error!(
+                    why,
+                    "the configuration has faults, so the one of before stays"
+                );
                 if !asked_for {
                     return Some(Box::new(gateway.loaded().clone()));
                 }

@@ -60,6 +60,11 @@ impl Place<'_, '_> {
         });
     }
 
+    /// Whether a key of this table was left out for a fault that is told already.
+    fn was_left_out(&self, key: &str) -> bool {
+        self.document.was_left_out(&self.path, key)
+    }
+
     fn error(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
         self.add(Severity::Error, key, what, remedy);
     }

@@ -252,6 +252,21 @@ pub(super) fn read_profile(file: &Path, text: &str, faults: &mut Vec<Fault>) -> 
         let found = document.fault(&fault.path, fault.what, fault.remedy);
         faults.push(Fault { severity, ..found });
     }
+    if let Some(folder) = class_folder(file).filter(|folder| *folder != profile.class) {
+        let what = format!(
+            "the class is \"{}\", and the file stands in profiles/{folder}",
+            profile.class
+        );
+        let remedy = format!(
+            "move the file to profiles/{}, or write class = \"{folder}\"",
+            profile.class
+        );
+        let found = document.fault(&["class".to_owned()], what, remedy);
+        faults.push(Fault {
+            severity: Severity::Warning,
+            ..found
+        });
+    }
     let stem = file.file_stem().and_then(|stem| stem.to_str());
     if stem.is_some_and(|stem| stem != profile.id) {
         let what = format!("the id \"{}\" is not the file's name", profile.id);
@@ -259,6 +274,13 @@ pub(super) fn read_profile(file: &Path, text: &str, faults: &mut Vec<Fault>) -> 
         faults.push(document.fault(&["id".to_owned()], what, remedy));
     }
     Some(profile)
+}
+
+/// The folder of a class in which a profile stands: `profiles/CLASS/NAME.toml`.
+fn class_folder(file: &Path) -> Option<&str> {
+    let folder = file.parent()?;
+    let within = folder.parent()?.ends_with("profiles");
+    folder.file_name()?.to_str().filter(|_| within)
 }
 
 fn embedded<E: RustEmbed>() -> Vec<(String, String)> {
@@ -305,7 +327,7 @@ fn files(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
 }
 
 fn text(file: &Path, faults: &mut Vec<Fault>) -> Option<String> {
-    std::fs::read_to_string(file)
-        .map_err(|error| faults.push(Fault::unreadable(file, &error)))
+    source::text_of(file)
+        .map_err(|fault| faults.push(fault))
         .ok()
 }

@@ -1,8 +1,8 @@
 //! One profile file, checked by itself and with the rules that its devices would get.
 
-use super::Fault;
 use super::check::devices;
-use super::library::{Library, read_profile};
+use super::library::{ANY, Library, read_profile};
+use super::{Fault, source};
 use std::path::Path;
 use zhiban_core::profile::Profile;
 
@@ -21,18 +21,28 @@ pub struct Checked {
 /// # Errors
 /// Every fault of the file, and every rule of its class that could not judge such a device.
 pub fn check_profile(path: &Path) -> Result<Checked, Vec<Fault>> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| vec![Fault::unreadable(path, &error)])?;
+    let text = source::text_of(path).map_err(|fault| vec![fault])?;
     let mut checked = check_profile_text(path, &text)?;
     let folders = path.ancestors().skip(1);
     let profiles = folders.into_iter().find(|one| one.ends_with("profiles"));
     let site = profiles.and_then(Path::parent);
-    // What is wrong with the other files is not asked here.
+    // What is wrong with other profiles is not asked here; by rules it is judged.
     let mut others = Vec::new();
     let mut library = match site {
         Some(site) => Library::read(site, &mut others),
         None => Library::built_in(&mut others),
     };
+    let rules = site.map(|site| site.join("alarms")).unwrap_or_default();
+    let classes = [checked.profile.class.as_str(), ANY];
+    let judging = classes.map(|class| rules.join(format!("{class}.toml")));
+    let broken = others
+        .into_iter()
+        .filter(|fault| fault.is_error() && judging.contains(&fault.file));
+    let broken: Vec<Fault> = broken.collect();
+    if !broken.is_empty() {
+        checked.remarks.extend(broken);
+        return Err(checked.remarks);
+    }
     library.name(&checked.profile.id, path, &text);
     let found = devices::faults(&library, &checked.profile);
     let whole = |said: devices::Said| said.at(&library).unwrap_or_else(|said| said.of(path));

@@ -117,6 +117,7 @@ pub struct TlsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct StorageConfig {
     /// The folder of the databases; made when it is missing.
+    #[serde(deserialize_with = "folder")]
     pub data_dir: PathBuf,
     /// How long telemetry is kept here.
     pub history_retention: Duration,
@@ -216,7 +217,7 @@ pub struct AssetConfig {
     /// The name of the link it is reached by.
     pub link: String,
     /// Its Modbus unit id, 1 to 247; for a Modbus link only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unit")]
     pub unit: Option<u8>,
     /// Its own topic, put where the profile says `{topic}`; for a broker only.
     #[serde(default)]
@@ -227,6 +228,25 @@ pub struct AssetConfig {
     /// Without a usable sample for this long its points are stale; three poll periods when absent.
     #[serde(default)]
     pub stale_after: Option<Duration>,
+}
+
+fn folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let folder = PathBuf::deserialize(deserializer)?;
+    let bytes = folder.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() || bytes.contains(&0) {
+        let words = "this is no name of a folder; write one, for example \"/var/lib/zhiban\"";
+        return Err(serde::de::Error::custom(words));
+    }
+    Ok(folder)
+}
+
+fn unit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    let unit = i64::deserialize(deserializer)?;
+    let out_of_range = |_| {
+        let words = format!("unit {unit} can't be addressed; write 1 to 247");
+        serde::de::Error::custom(words)
+    };
+    u8::try_from(unit).map(Some).map_err(out_of_range)
 }
 
 /// What this site has otherwise than a rule that comes along.

@@ -15,6 +15,9 @@ use zhiban_core::text;
 /// More faults than anybody reads; beyond it a file is given up.
 const MOST_FAULTS: usize = 100;
 
+/// A text in both languages.
+const BOTH: &str = "{ zh = \"…\", en = \"…\" }";
+
 /// What the parser says of a key given twice, and of a choice that is none.
 const TWICE: &str = "duplicate key";
 const CHOOSE: &str = "wanted exactly 1 element";
@@ -27,6 +30,8 @@ pub(crate) struct Document<'t> {
     /// How many entries each table and list at the root had before any was left out.
     counts: BTreeMap<String, usize>,
     distorted: bool,
+    /// What was left out: the place of its table, and its key.
+    left_out: Vec<(Range<usize>, String)>,
 }
 
 /// Reads `text`, as if it stood in `file`. Every fault goes to `faults`; `None` when too little is
@@ -43,6 +48,7 @@ pub(crate) fn read<'t, T: DeserializeOwned>(
         counts: counts(table.get_ref()),
         table,
         distorted: false,
+        left_out: Vec::new(),
     };
     if !errors.is_empty() {
         faults.extend(document.wide_characters());
@@ -63,7 +69,6 @@ pub(crate) fn read<'t, T: DeserializeOwned>(
     if errors.iter().any(|error| error.message() != TWICE) {
         return None;
     }
-    let mut left_out: Vec<(Range<usize>, String)> = Vec::new();
     for _ in 0..MOST_FAULTS {
         let error = match T::deserialize(Deserializer::from(document.table.clone())) {
             Ok(value) => return Some((value, document)),
@@ -71,8 +76,10 @@ pub(crate) fn read<'t, T: DeserializeOwned>(
         };
         let (span, message) = (error.span().unwrap_or(0..0), error.message());
         let caused = match quoted_after(message, "missing field ") {
-            Some(key) => left_out.contains(&(span.clone(), key.to_owned())),
-            None if message.starts_with(CHOOSE) => left_out.iter().any(|(at, _)| *at == span),
+            Some(key) => document.left_out.contains(&(span.clone(), key.to_owned())),
+            None if message.starts_with(CHOOSE) => {
+                document.left_out.iter().any(|(at, _)| *at == span)
+            }
             None => false,
         };
         if !caused {
@@ -82,9 +89,40 @@ pub(crate) fn read<'t, T: DeserializeOwned>(
         document.distorted |= !message.starts_with("unknown field ");
         let root = document.table.span();
         let table = document.table.get_mut();
-        left_out.push(leave_out_of_table(table, &root, &span)?);
+        let left_out = leave_out_of_table(table, &root, &span)?;
+        document.left_out.push(left_out);
     }
     None
+}
+
+/// The text of a file, which must be in UTF-8.
+///
+/// # Errors
+/// The file cannot be read, or is in another encoding.
+pub(crate) fn text_of(path: &Path) -> Result<String, Fault> {
+    let bytes = std::fs::read(path).map_err(|error| Fault::unreadable(path, &error))?;
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let valid = error.utf8_error().valid_up_to();
+    let bytes = error.into_bytes();
+    let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default());
+    let in_line = before.rsplit('\n').next().unwrap_or_default();
+    let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let encoding = if wide {
+        "UTF-16"
+    } else {
+        "another encoding, such as GBK"
+    };
+    Err(Fault {
+        severity: Severity::Error,
+        file: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: in_line.chars().count() + 1,
+        what: format!("what stands here is no UTF-8: the file is in {encoding}"),
+        remedy: "save it as UTF-8".to_owned(),
+    })
 }
 
 /// A text that was read without a fault, to find places in it.
@@ -96,6 +134,7 @@ pub(crate) fn open<'t>(file: &Path, text: &'t str) -> Document<'t> {
         counts: counts(table.get_ref()),
         table,
         distorted: false,
+        left_out: Vec::new(),
     }
 }
 
@@ -162,6 +201,14 @@ impl Document<'_> {
     /// Whether something of a table or list at the root had to be left out.
     pub(crate) fn lost(&self, key: &str) -> bool {
         counts(self.table.get_ref()).get(key) != self.counts.get(key)
+    }
+
+    /// Whether this key of the table at `path`, which ends with a place in a list, was left out for its fault.
+    pub(crate) fn was_left_out(&self, path: &[String], key: &str) -> bool {
+        let place = self.locate(path);
+        self.left_out
+            .iter()
+            .any(|(table, left)| *table == place && left == key)
     }
 
     /// A fault of the entry at `path`, keys and positions from the root; of the nearest one
@@ -316,7 +363,10 @@ fn explain(message: &str) -> (String, String) {
         return (format!("\"{key}\" is not known here"), choice(message, key));
     }
     if let Some(key) = quoted_after(message, "missing field ") {
-        return (format!("\"{key}\" is missing"), format!("add {key} = …"));
+        return (
+            format!("\"{key}\" is missing"),
+            format!("add {key} = {}", sample(key)),
+        );
     }
     if let Some(key) = quoted_after(message, "duplicate field ") {
         return (format!("\"{key}\" is given twice"), "keep one".to_owned());
@@ -349,6 +399,16 @@ fn explain(message: &str) -> (String, String) {
     match message.split_once("; ") {
         Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),
         None => (message.to_owned(), "correct what stands here".to_owned()),
+    }
+}
+
+/// How a value of a key may look.
+fn sample(key: &str) -> &'static str {
+    match key {
+        "name" | "title" | "cause" | "consequence" | "action" => BOTH,
+        "zh" | "en" => "\"…\"",
+        "due" => "\"8h\"",
+        _ => "…",
     }
 }
 
@@ -411,11 +471,13 @@ fn plain_type(wanted: &str) -> String {
         "a boolean" => "true or false".to_owned(),
         "u8" => "a whole number from 0 to 255".to_owned(),
         "u16" => "a whole number from 0 to 65535".to_owned(),
-        "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
+        "u32" => "a whole number from 0 to 4294967295".to_owned(),
+        "u64" | "usize" => "a whole number, 0 or more".to_owned(),
         "i64" => "a whole number".to_owned(),
         "f64" => "a number".to_owned(),
         "a sequence" => "a list in square brackets".to_owned(),
         "a map" => "a table in curly brackets".to_owned(),
+        "struct Text" => format!("both languages: {BOTH}"),
         _ => match wanted.strip_prefix("struct ") {
             Some(_) => "a table in curly brackets".to_owned(),
             None => wanted.replace('`', "\""),

@@ -5,8 +5,8 @@ use crate::model::PointKind;
 use crate::point::Value;
 use crate::profile::decode::{Message, Reading, parse_integer};
 use crate::profile::{
-    DataType, ExampleValue, MeaningRow, MessageFormat, MessageRow, PointRow, Profile, RegisterRow,
-    Table,
+    ByteOrder, DataType, ExampleValue, MeaningRow, MessageFormat, MessageRow, PointRow, Profile,
+    RegisterRow, Table,
 };
 use crate::unit;
 use std::collections::BTreeSet;
@@ -148,7 +148,8 @@ fn meanings(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
     }
     if row.meanings.is_empty() {
         let what = format!("the enumeration \"{}\" has no meanings", row.point);
-        at.add("kind", what, "add a meaning for each raw value");
+        let remedy = "add each raw value under [point.meanings], for example 0 = { code = \"off\", zh = \"停\", en = \"Off\" }";
+        at.add("kind", what, remedy);
     }
     let mut numbers = BTreeSet::new();
     for (raw, meaning) in &row.meanings {
@@ -504,13 +505,44 @@ fn example(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
         .is_some_and(|value| equals(value, &example.value));
     if !good {
         let found = match (&reading.value, reading.quality.reason()) {
-            (Some(value), _) => value.to_string(),
+            (Some(value), _) => short(value),
             (None, Some(reason)) => format!("nothing ({})", reason.code()),
             (None, None) => "nothing".to_owned(),
         };
         let what = format!("the example of \"{}\" decodes to {found}", row.point);
-        at.add("example", what, "correct the row, or the example");
+        let remedy = match fitting_order(profile, row) {
+            Some(order) => format!("write order = \"{order}\": with it the example fits"),
+            None => "correct the row, or the example".to_owned(),
+        };
+        at.add("example", what, remedy);
     }
+}
+
+/// A value as people read it: what a wrong order of bytes makes has dozens of digits.
+fn short(value: &Value) -> String {
+    match value {
+        Value::Number(number) if *number != 0.0 && !(1e-6..1e15).contains(&number.abs()) => {
+            format!("{number:e}")
+        }
+        Value::Flag(_) | Value::Integer(_) | Value::Number(_) | Value::Text(_) => value.to_string(),
+    }
+}
+
+/// The order of bytes with which the example of a row fits, when another one than its own does.
+fn fitting_order(profile: &Profile, row: &PointRow) -> Option<&'static str> {
+    let wanted = &row.example.as_ref()?.value;
+    let orders = [
+        (ByteOrder::Abcd, "abcd"),
+        (ByteOrder::Cdab, "cdab"),
+        (ByteOrder::Badc, "badc"),
+        (ByteOrder::Dcba, "dcba"),
+    ];
+    orders.into_iter().find_map(|(order, name)| {
+        let mut other = row.clone();
+        other.modbus.as_mut()?.order = order;
+        let value = decode_example(profile, &other)?.value?;
+        equals(&value, wanted).then_some(name)
+    })
 }
 
 /// What the row makes of its example; `None` when there is nothing to decode.

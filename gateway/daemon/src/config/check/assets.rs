@@ -193,6 +193,9 @@ fn unit<'c>(
     at: &mut Place<'_, '_>,
 ) {
     let Some(unit) = asset.unit else {
+        if at.was_left_out("unit") {
+            return;
+        }
         let what = format!(
             "asset \"{}\" is on a Modbus link and has no unit id",
             asset.code

@@ -250,6 +250,14 @@ fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {
             "write a name, or take it out",
         );
     }
+    if link
+        .client_id
+        .as_ref()
+        .is_some_and(|id| id.len() > usize::from(u16::MAX))
+    {
+        let what = "client_id is longer than the 65535 bytes that MQTT allows";
+        at.error("client_id", what, "write a short name");
+    }
     if link.username.is_some() {
         secret(
             "password",
