@@ -104,6 +104,8 @@ pub(crate) enum ApiError {
     AlarmOver(Standing),
     /// The order is over and its window to come back has passed.
     OrderOver(Standing),
+    /// The equipment or the rule of an open record is not in the configuration; the equipment's code.
+    NotConfigured(String),
     /// `If-Match` is missing.
     MatchRequired,
     /// The idempotency key was used for something else.
@@ -158,9 +160,10 @@ impl ApiError {
             ApiError::TooSlow => StatusCode::REQUEST_TIMEOUT,
             ApiError::Form(_) | ApiError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::Refused(refusal, _) => words::refusal_status(refusal),
-            ApiError::AlarmOver(_) | ApiError::OrderOver(_) | ApiError::KeyBusy => {
-                StatusCode::CONFLICT
-            }
+            ApiError::AlarmOver(_)
+            | ApiError::OrderOver(_)
+            | ApiError::NotConfigured(_)
+            | ApiError::KeyBusy => StatusCode::CONFLICT,
             ApiError::MatchRequired => StatusCode::PRECONDITION_REQUIRED,
             ApiError::RateLimited(_) | ApiError::SignInLocked(_) => StatusCode::TOO_MANY_REQUESTS,
             ApiError::StoreFull => StatusCode::INSUFFICIENT_STORAGE,

@@ -108,6 +108,7 @@ impl Fixture {
                 health: memory.clone(),
                 now,
                 tells: true,
+                unwatched: Vec::new(),
                 proxies: crate::TrustedProxies::new(&[PROXY.into()]),
                 stop: CancellationToken::new(),
             },

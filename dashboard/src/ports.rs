@@ -10,8 +10,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zhiban_core::alarm::AlarmChange;
 use zhiban_core::work_order::WorkOrderChange;
 use zhiban_core::{
-    AlarmId, AlarmState, Command, Language, Outcome, Place, Priority, Refusal, Snapshot, Timestamp,
-    Value, WorkOrder, WorkOrderNumber, WorkOrderStatus,
+    AlarmId, AlarmState, Command, Language, Outcome, Place, Priority, Refusal, Signal, Snapshot,
+    Text, Timestamp, Value, WorkOrder, WorkOrderNumber, WorkOrderStatus,
 };
 
 /// Everything the dashboard has.
@@ -33,6 +33,8 @@ pub struct App {
     pub accounts: Arc<dyn Accounts>,
     /// How the gateway itself is.
     pub health: Arc<dyn Health>,
+    /// Open records of equipment or rules that are not in the configuration: code and title. Nobody watches them.
+    pub unwatched: Vec<Text>,
     /// Whether any channel is set up by which people are told.
     pub tells: bool,
     /// The reverse proxies whose word on their callers is taken.
@@ -48,6 +50,12 @@ impl App {
     pub(crate) fn records_are_written(&self) -> bool {
         let checks = self.health.checks();
         checks.iter().all(|one| one.ok || one.name != "journal")
+    }
+
+    /// What nobody watches any more, in one language.
+    pub(crate) fn unwatched(&self, language: Language) -> String {
+        let named: Vec<&str> = self.unwatched.iter().map(|one| one.get(language)).collect();
+        named.join(", ")
     }
 
     /// Whether the records may be those of an older copy, because the last ones were damaged.
@@ -258,6 +266,22 @@ pub struct AlarmRow {
     pub work_order: Option<WorkOrderNumber>,
     /// Where the fault is, or was last known to be.
     pub place: Option<Place>,
+}
+
+impl AlarmRow {
+    /// Whether its equipment and its rule are in the configuration.
+    pub(crate) fn is_configured(&self, snapshot: &Snapshot) -> bool {
+        let asset = snapshot.model.asset_by_code(&self.asset);
+        asset.is_some_and(|asset| snapshot.model.rule_by_name(asset, &self.rule).is_some())
+    }
+
+    /// What the machine says now of the fault. Of what is open and not configured nothing is known.
+    pub(crate) fn signal(&self, snapshot: &Snapshot) -> Signal {
+        if self.state != AlarmState::Normal && !self.is_configured(snapshot) {
+            return Signal::Unknown;
+        }
+        snapshot.signal(self.id)
+    }
 }
 
 /// One entry of an alarm's life.

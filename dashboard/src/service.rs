@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use zhiban_core::work_order::{Actor, NewPhoto, PhotoFormat, PhotoStage, RecordEdit};
-use zhiban_core::{Command, Outcome, Refusal, Timestamp, WorkOrder, WorkOrderNumber};
+use zhiban_core::{AssetId, Command, Outcome, Refusal, Timestamp, WorkOrder, WorkOrderNumber};
 
 /// The longest the engine may take to make a command durable.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,6 +89,9 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
     let standing = match &refusal {
         Refusal::NoAlarm(id) => {
             return match app.archive.alarm(*id).await {
+                Ok(Some((row, _))) if !row.is_configured(&app.snapshot.borrow()) => {
+                    ApiError::NotConfigured(row.asset)
+                }
                 Ok(Some((row, _))) => ApiError::AlarmOver(standing::of_over(app, &row).await),
                 Ok(None) => ApiError::NotFound,
                 Err(error) => error.into(),
@@ -96,6 +99,9 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
         }
         Refusal::NoWorkOrder(no) => {
             return match app.archive.work_order(no.clone()).await {
+                Ok(Some((row, _))) if asset_of(app, &row.asset).is_none() => {
+                    ApiError::NotConfigured(row.asset)
+                }
                 Ok(Some(_)) => ApiError::OrderOver(standing::of_order(app, no).await),
                 Ok(None) => ApiError::NotFound,
                 Err(error) => error.into(),
@@ -130,6 +136,10 @@ async fn explain(app: &App, about: Option<WorkOrderNumber>, refusal: Refusal) ->
         | Refusal::FaultStands => Standing::default(),
     };
     ApiError::Refused(refusal, standing)
+}
+
+fn asset_of(app: &App, code: &str) -> Option<AssetId> {
+    app.snapshot.borrow().model.asset_by_code(code)
 }
 
 /// As whom somebody moves orders.

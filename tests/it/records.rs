@@ -187,6 +187,112 @@ async fn a_log_that_is_removed_under_the_gateway_loses_no_record() {
     assert_eq!(orders, 1);
 }
 
+impl Site {
+    /// Has the gateway read another configuration, and waits until it knows this asset.
+    async fn configure(&self, text: &str, asset: &str) {
+        std::fs::write(self.config(), text).unwrap();
+        self.signal("HUP");
+        wait_until(PATIENCE * 2, "the new configuration", async || {
+            self.get(&format!("assets/{asset}")).await["code"] == asset
+        })
+        .await;
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let asked = http()
+            .get(format!("{}/api/v1/{path}", self.url))
+            .bearer_auth(&self.token);
+        let answer = asked.header("Accept-Language", "en").send().await;
+        match answer {
+            Ok(answer) => answer.json().await.unwrap_or_default(),
+            Err(_) => Value::Null,
+        }
+    }
+
+    async fn post(&self, path: &str, key: &str, body: Value) -> (u16, Value) {
+        let asked = http()
+            .post(format!("{}/api/v1/{path}", self.url))
+            .bearer_auth(&self.token)
+            .header("Accept-Language", "en")
+            .header("Idempotency-Key", key);
+        let answer = asked.json(&body).send().await.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.json().await.unwrap_or_default(),
+        )
+    }
+}
+
+/// Somebody renames a device, or takes it out, while its alarm stands: nobody watches it from then on, and nothing may
+/// look as if it were over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_of_equipment_that_left_the_configuration_is_said_not_to_be_watched() {
+    let site = Site::start().await;
+    site.add_order("by hand").await;
+    // Nobody answers for the elevator.
+    wait_until(PATIENCE * 3, "an alarm", async || {
+        site.get("alarms?state=open").await["items"][0]["id"].is_string()
+    })
+    .await;
+    let alarm = site.get("alarms?state=open").await["items"][0]["id"].clone();
+    let alarm = format!("alarms/{}", alarm.as_str().unwrap());
+    let orders = site.get("work-orders?status=open").await;
+    let by_hand = orders["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["title"] == "by hand");
+    let order = format!("work-orders/{}", by_hand.unwrap()["no"].as_str().unwrap());
+    let version = site.get(&order).await["version"].clone();
+
+    let good = std::fs::read_to_string(site.config()).unwrap();
+    site.configure(&good.replace("\"A1\"", "\"AX\""), "AX")
+        .await;
+    let row = site.get(&alarm).await;
+    assert_ne!(row["state"], "normal");
+    assert_eq!(row["signal"], "unknown", "nothing is known of it: {row}");
+    assert_eq!(
+        site.get(&format!("{order}/transitions")).await["items"],
+        json!([])
+    );
+    for (path, body) in [
+        (format!("{alarm}/ack"), json!({})),
+        (
+            format!("{order}/transitions"),
+            json!({ "to": "rejected", "reason": "x" }),
+        ),
+    ] {
+        let (status, said) = site.post(&path, &path, body).await;
+        assert_eq!(
+            (status, &said["code"]),
+            (409, &json!("asset.not_configured")),
+            "{said}"
+        );
+        assert!(
+            said["detail"]
+                .as_str()
+                .unwrap()
+                .contains("Put it back under its code")
+        );
+    }
+    let ready: Value = http()
+        .get(format!("{}/readyz", site.url))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(ready["degraded"], json!(["unconfigured"]));
+
+    site.configure(&good, "A1").await;
+    assert_eq!(site.get(&order).await["version"], version);
+    let moves = site.get(&format!("{order}/transitions")).await;
+    assert_ne!(moves["items"], json!([]));
+    let (status, said) = site.post(&format!("{alarm}/ack"), "again", json!({})).await;
+    assert_eq!(status, 204, "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_in_the_data_folder_can_be_read_by_others() {
     use std::os::unix::fs::PermissionsExt;

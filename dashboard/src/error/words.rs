@@ -43,6 +43,7 @@ pub(super) fn code(error: &ApiError) -> &'static str {
         ApiError::Refused(refusal, _) => refusal_code(refusal),
         ApiError::AlarmOver(_) => "alarm.not_open",
         ApiError::OrderOver(_) => "wo.transition_not_allowed",
+        ApiError::NotConfigured(_) => "asset.not_configured",
         ApiError::MatchRequired => "match.required",
         ApiError::KeyReused => "idempotency.mismatch",
         ApiError::KeyBusy => "idempotency.in_progress",
@@ -88,6 +89,7 @@ pub(super) fn title(error: &ApiError) -> Text {
         ApiError::Refused(refusal, _) => return refusal_title(refusal),
         ApiError::AlarmOver(_) => ("报警已经结束", "The alarm is over"),
         ApiError::OrderOver(_) => ("工单不能这样流转", "The work order cannot go there"),
+        ApiError::NotConfigured(_) => ("设备不在配置中", "The equipment is not configured"),
         ApiError::MatchRequired => ("缺少 If-Match", "If-Match is missing"),
         ApiError::KeyReused => (
             "幂等键已用于其他请求",
@@ -143,6 +145,12 @@ fn refusal_title(refusal: &Refusal) -> Text {
 
 /// What an error is in this case, and what to do.
 pub(super) fn detail(error: &ApiError) -> Text {
+    if let ApiError::NotConfigured(asset) = error {
+        return Text::new(
+            format!("{asset} {}", NOT_CONFIGURED.0),
+            format!("{asset} {}", NOT_CONFIGURED.1),
+        );
+    }
     if let ApiError::BodySyntax { line, column } = error {
         return Text::new(
             format!("第 {line} 行第 {column} 列不是有效的 JSON。"),
@@ -169,14 +177,16 @@ pub(super) fn detail(error: &ApiError) -> Text {
 }
 
 /// Of what is over, and of what the configuration has no place for any more.
+/// What an equipment's code comes before.
+const NOT_CONFIGURED: (&str, &str) = (
+    "或它的规则已不在配置中，不能处理它的报警和工单。请以原编号放回配置。",
+    "or its rule is not in the configuration any more, so nothing can be done with its alarms and orders. Put it back under its code.",
+);
 const ALARM_OVER: (&str, &str) = (
-    "报警已结束，或其设备、规则已不在配置中，在此无法再处理。",
-    "The alarm is over, or its asset or rule is no longer configured; nothing can be done with it here.",
+    "报警已结束，在此无法再处理。",
+    "The alarm is over; nothing can be done with it here.",
 );
-const ORDER_OVER: (&str, &str) = (
-    "工单已结束，或其设备已不在配置中。",
-    "The work order is over, or its asset is no longer configured.",
-);
+const ORDER_OVER: (&str, &str) = ("工单已结束。", "The work order is over.");
 
 /// The same words in every case of the code.
 fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
@@ -211,6 +221,7 @@ fn fixed_detail(error: &ApiError) -> (&'static str, &'static str) {
         ),
         ApiError::AlarmOver(_) => ALARM_OVER,
         ApiError::OrderOver(_) => ORDER_OVER,
+        ApiError::NotConfigured(_) => NOT_CONFIGURED,
         ApiError::MatchRequired => (
             "请在 If-Match 中给出读取工单时得到的 ETag。",
             "Send the ETag you read with the order as If-Match.",

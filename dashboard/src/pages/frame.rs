@@ -326,6 +326,7 @@ impl Visit {
             open: self.open,
             recorded: self.app.records_are_written(),
             older: self.app.records_are_older(),
+            unwatched: self.app.unwatched(self.words().0),
             key: uuid::Uuid::new_v4().to_string(),
             given: self.given.clone(),
             script_words: script_words(self.words()),
@@ -381,6 +382,8 @@ pub(crate) struct Frame {
     pub(crate) recorded: bool,
     /// Whether the records may be those of an older copy.
     pub(crate) older: bool,
+    /// What is open and not in the configuration any more; empty when nothing is.
+    pub(crate) unwatched: String,
     /// For the form in the bar.
     pub(crate) key: String,
     /// A form that was sent from this page and not carried out.

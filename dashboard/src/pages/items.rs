@@ -109,9 +109,23 @@ impl AlarmItem {
         // With several points the value alone would not say whose it is.
         let value = row.raised_value.as_ref().zip(point);
         let value = value.map(|(value, id)| value_with_unit(words, value, model.point(id)));
-        let said = Said::new(visit, row.id, row.state, row.raised_at, row.returned_at);
+        let said = Said::new(
+            visit,
+            row.signal(&visit.snapshot),
+            row.state,
+            row.raised_at,
+            row.returned_at,
+        );
         let order = row.work_order.as_ref();
-        let order = order.map(|no| OrderRef::new(visit, no));
+        let mut order = order.map(|no| OrderRef::new(visit, no));
+        // One that nobody watches is not among the open ones, and not over for that.
+        if let Some(order) = order
+            .as_mut()
+            .filter(|_| said.signal == zhiban_core::Signal::Unknown.code())
+            && !row.is_configured(&visit.snapshot)
+        {
+            order.status.clear();
+        }
         Self {
             id: row.id.to_string(),
             symbol: Symbol::new(words, row.priority, waits).hollow(!said.stands),

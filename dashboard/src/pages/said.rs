@@ -5,7 +5,7 @@
 
 use super::frame::Visit;
 use super::show::When;
-use zhiban_core::{AlarmId, AlarmState, Timestamp};
+use zhiban_core::{AlarmState, Signal, Timestamp};
 
 /// The three things.
 #[derive(Debug, Clone)]
@@ -30,13 +30,12 @@ impl Said {
     /// Of an alarm, open or from the archive.
     pub(crate) fn new(
         visit: &Visit,
-        id: AlarmId,
+        signal: Signal,
         state: AlarmState,
         raised: Timestamp,
         ended: Option<Timestamp>,
     ) -> Self {
         let words = visit.words();
-        let signal = visit.snapshot.signal(id);
         let span = ended.map(|end| visit.times.span(end.millis().abs_diff(raised.millis())));
         Self {
             signal: signal.code(),

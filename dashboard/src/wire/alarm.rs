@@ -81,7 +81,7 @@ impl Alarm {
             asset: row.asset.clone(),
             priority: row.priority.number(),
             state: row.state.code(),
-            signal: snapshot.signal(row.id).code(),
+            signal: row.signal(snapshot).code(),
             title: row.title.get(language).to_owned(),
             raised_at: time(row.raised_at),
             returned_at: row.returned_at.map(time),

@@ -134,7 +134,6 @@ impl Gateway {
         engine
             .tasks
             .spawn(Engine::new(parts).run(queue, engine.stop.clone()));
-        let photos = open_photos(&loaded).on(journal.store().disk().clone());
         start_drivers(&loaded, &handle, &board, &drivers)?;
         maintain(journal.clone(), steps.clone(), &rest);
         let accounts = open_accounts(&loaded, &journal, steps, &board, &rest);
@@ -144,9 +143,10 @@ impl Gateway {
             live,
             history: Arc::new(series),
             archive: journal.clone(),
-            photos: Arc::new(photos),
+            photos: Arc::new(open_photos(&loaded, &journal)),
             accounts: accounts.clone(),
             health: board.clone(),
+            unwatched: journal.unconfigured().about.clone(),
             tells: !loaded.config.notify.channels.is_empty(),
             proxies: TrustedProxies::new(&loaded.config.http.trusted_proxies),
             stop: drivers.stop.clone(),
@@ -220,10 +220,11 @@ fn new_board(journal: &Journal) -> Arc<Board> {
     board
 }
 
-fn open_photos(loaded: &Loaded) -> PhotoFolder {
+fn open_photos(loaded: &Loaded, journal: &Journal) -> PhotoFolder {
     let storage = &loaded.config.storage;
     let quota = u64::from(storage.photo_quota_mib) << 20;
-    PhotoFolder::open(storage.data_dir.join("photos"), quota)
+    let photos = PhotoFolder::open(storage.data_dir.join("photos"), quota);
+    photos.on(journal.store().disk().clone())
 }
 
 /// Starts looking after the data folder, and telling whoever restarts the gateway how it is.

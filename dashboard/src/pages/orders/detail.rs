@@ -129,7 +129,11 @@ impl OrderPage {
         let rule = rule_of(visit, order, live.is_some());
         let actor = service::actor(&visit.app, &visit.me).await;
         let actor = actor.unwrap_or(Actor::Person);
-        let (main, others) = moves(visit, order, actor);
+        let watched = live.is_some() || order.status.is_over();
+        let (main, others) = match watched {
+            true => moves(visit, order, actor),
+            false => (None, Vec::new()),
+        };
         let told = told::lines(visit, About::Order(order.no.clone())).await;
         let alarms = alarms(visit, order).await;
         let words = visit.words();

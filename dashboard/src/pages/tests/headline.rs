@@ -2,6 +2,7 @@
 //! the one that comes next.
 
 use super::*;
+use zhiban_core::Text;
 
 #[tokio::test]
 async fn the_order_of_a_machine_that_is_normal_again_is_not_marked_as_standing() {
@@ -43,6 +44,25 @@ async fn a_report_promises_to_tell_only_where_somebody_is_told() {
             let page = person.read("/assets/A3", language).await;
             let form = piece(&page, "<form id=\"report\"", "</form>");
             assert!(form.contains(words), "{form}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_watches_any_more_is_named_on_every_page() {
+    let mut fixture = Fixture::start();
+    fixture.app.unwatched = vec![Text::new("F3 火灾报警", "F3 Fire alarm")];
+    let person = Person::of(fixture).await;
+    for (language, words) in [
+        ("en", "Not watched any more: F3 Fire alarm."),
+        ("zh-CN", "已不再监视：F3 火灾报警。"),
+    ] {
+        for path in ["/", "/alarms", "/work-orders", "/assets/A3"] {
+            let page = person.read(path, language).await;
+            assert!(
+                piece(&page, "id=\"unwatched\"", "</div>").contains(words),
+                "{path}"
+            );
         }
     }
 }

@@ -203,7 +203,14 @@ pub(super) async fn moves(
 ) -> Result<Json<Page<Transition>>, ApiError> {
     let (row, _) = service::work_order(&app, &number(&no)?).await?;
     let actor = service::actor(&app, &who).await?;
+    let live = app
+        .snapshot
+        .borrow()
+        .work_orders
+        .contains_key(&row.order.no);
     let moves = moves_from(row.order.status)
+        // What is open and not watched cannot be moved; what is over may come back.
+        .filter(|_| live || row.order.status.is_over())
         .filter(|one| one.check(&row.order, &who.user, actor).is_ok())
         .map(|one| Transition::of(&row.order, one));
     Ok(Json(Page::whole(moves.collect())))

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use zhiban_core::facility::Records;
-use zhiban_core::{Duration, Model, Timestamp, WorkOrder, WorkOrderNumber};
+use zhiban_core::{Duration, Language, Model, Text, Timestamp, WorkOrder, WorkOrderNumber};
 use zhiban_dashboard::ports::OrderRow;
 
 /// So many messages are remembered.
@@ -28,7 +28,7 @@ pub struct Unconfigured {
     /// Open orders.
     pub work_orders: usize,
     /// What they are about, by code and title; not all of many.
-    pub about: Vec<String>,
+    pub about: Vec<Text>,
 }
 
 impl Unconfigured {
@@ -37,10 +37,13 @@ impl Unconfigured {
 
     fn note(&mut self, row: &AnyRow, table: &'static str) {
         let read = Reader::new(table, row);
-        if let (Ok(asset), Ok(title)) = (read.text("asset"), read.text("title_en"))
-            && self.about.len() < Self::NAMED
+        if let (Ok(asset), Ok(zh), Ok(en)) = (
+            read.text("asset"),
+            read.text("title_zh"),
+            read.text("title_en"),
+        ) && self.about.len() < Self::NAMED
         {
-            let about = format!("{asset} {title}");
+            let about = Text::new(format!("{asset} {zh}"), format!("{asset} {en}"));
             if !self.about.contains(&about) {
                 self.about.push(about);
             }
@@ -49,13 +52,14 @@ impl Unconfigured {
 
     /// What is to be said of them; `None` when there are none.
     pub fn told(&self) -> Option<String> {
+        let about: Vec<&str> = self.about.iter().map(|one| one.get(Language::En)).collect();
         (*self != Self::default()).then(|| {
             format!(
                 "{} open alarms and {} open work orders belong to assets or rules that are no longer configured ({}): \
                  nobody watches them here; put the asset back under its code, or see to them on site",
                 self.alarms,
                 self.work_orders,
-                self.about.join(", ")
+                about.join(", ")
             )
         })
     }
