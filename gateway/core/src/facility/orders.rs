@@ -142,8 +142,11 @@ impl Facility {
         now: Timestamp,
         effects: &mut Effects,
     ) {
-        let from = order.status;
+        let (from, before) = (order.status, order.priority);
         self.join(&mut order, alarm);
+        if order.priority < before || self.model.rule(alarm.rule).rule.life_safety {
+            self.escalate_again(&mut order, now);
+        }
         let no = order.no.clone();
         self.record_order(
             order,
@@ -178,6 +181,7 @@ impl Facility {
                 start(order.assignee.as_deref())
             };
         }
+        self.escalate_again(&mut order, now);
         let no = order.no.clone();
         self.record_order(
             order,
@@ -382,6 +386,9 @@ impl Facility {
             order.escalate_at = None;
         } else if anew {
             self.wait_anew(order, now);
+        } else if let Some(due) = order.due_at.filter(|due| *due > now) {
+            // A more urgent alarm may have come since.
+            order.escalate_at = order.escalate_at.map(|at| at.min(due));
         }
         self.arm(order);
     }
@@ -393,6 +400,14 @@ impl Facility {
         if after > Duration::ZERO {
             let due = order.due_at.filter(|due| *due > now);
             order.escalate_at = Some(due.map_or(now + after, |due| due.min(now + after)));
+        }
+    }
+
+    /// What has become worse, or is there again, is told again when nobody takes it, though everybody was told once that
+    /// nobody did.
+    fn escalate_again(&self, order: &mut WorkOrder, now: Timestamp) {
+        if order.escalate_at.is_none() && order.waits_for_somebody() {
+            self.wait_anew(order, now);
         }
     }
 
