@@ -171,7 +171,9 @@ function marks(plot: uPlot, list: Mark[]): void {
     shape(pen, x, y, 7 * dot, priority);
     pen.fillStyle = css("--ink");
     pen.font = `600 ${12 * dot}px ${css("--font")}`;
-    const right = x > left + width * 0.75;
+    // To the side on which it is whole.
+    const long = pen.measureText(title).width + 13 * dot;
+    const right = x + long > left + width && (x - long >= left || x > left + width / 2);
     pen.textAlign = right ? "right" : "left";
     pen.fillText(title, x + (right ? -13 : 13) * dot, y + 4 * dot);
     pen.restore();
