@@ -339,7 +339,11 @@ async fn the_first_start_says_who_reaches_its_page() {
             said.contains(&format!("http://{opened}:{port}/setup")),
             "{said}"
         );
-        assert_eq!(said.contains("Only this machine reaches"), alone, "{said}");
+        assert_eq!(
+            said.contains("only this machine reaches it"),
+            alone,
+            "{said}"
+        );
     }
 }
 

@@ -116,12 +116,12 @@ async fn announce(gateway: &Gateway, loaded: &Loaded) {
         }
     };
     let elsewhere = if alone {
-        "Only this machine reaches the page; for another one set http.listen, for example to \"0.0.0.0:8080\".\n"
+        " (only this machine reaches it; for another one set http.listen, for example to \"0.0.0.0:8080\")"
     } else {
         ""
     };
     let words = format!(
-        "No account exists yet. {elsewhere}Open {url}/setup and enter this token once:\n{token}"
+        "No account exists yet. Open {url}/setup{elsewhere} and enter this token once:\n{token}"
     );
     if let Err(error) = super::say(words) {
         tracing::error!(%error, "the token for the first account could not be printed");
