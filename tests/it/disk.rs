@@ -220,7 +220,15 @@ async fn a_gateway_starts_on_a_disk_that_takes_nothing_and_opens_it_when_it_does
     // A disk that the system will not write any more, as after a fault of a memory card.
     site.disk.set_read_only(true);
     let mut gateway = site.start();
-    gateway.answers(&format!("{}/readyz", site.url)).await;
+    // It never says that it is ready, from its first answer on.
+    wait_until(PATIENCE, "a first answer", async || {
+        let answer = http().get(format!("{}/readyz", site.url)).send().await;
+        answer.is_ok_and(|answer| {
+            assert_eq!(answer.status().as_u16(), 503);
+            true
+        })
+    })
+    .await;
     wait_until(PATIENCE, "the subscription", async || {
         gateway.log().contains("subscribed")
     })

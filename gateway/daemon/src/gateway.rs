@@ -213,7 +213,16 @@ fn maintain(journal: Arc<Journal>, steps: Arc<Steps>, rest: &Group) {
 /// A board on which the record store, which is open, works; it names what nobody watches any more.
 fn new_board(journal: &Journal) -> Arc<Board> {
     let board = Arc::new(Board::default());
-    board.set("journal", true, true, "");
+    let refusal = journal
+        .store()
+        .stand_in()
+        .map(|one| one.refusal().to_string());
+    board.set(
+        "journal",
+        refusal.is_none(),
+        true,
+        refusal.unwrap_or_default(),
+    );
     let unwatched = journal.unconfigured().told();
     let ok = unwatched.is_none();
     board.set("unconfigured", ok, false, unwatched.unwrap_or_default());
