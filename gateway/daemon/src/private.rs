@@ -10,15 +10,22 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What the gateway keeps in its data folder, by the beginning of its name.
-const OURS: [&str; 7] = [
+const OURS: [&str; 9] = [
     "core.db",
     "telemetry.db",
     "photos",
     "snapshots",
     "restore.",
     "set-aside.jsonl",
+    "modbus-reads.json",
+    "mqtt-topics.json",
     ".zhiban",
 ];
+
+/// Whether a file of this name in the data folder is the gateway's.
+pub(crate) fn is_ours(name: &str) -> bool {
+    OURS.iter().any(|ours| name.starts_with(ours))
+}
 
 /// The account and the group to which a file or folder belongs; `None` where it cannot be seen.
 pub(crate) fn owner(path: &Path) -> Option<(u32, u32)> {
@@ -43,7 +50,7 @@ pub(crate) fn foreign(folder: &Path) -> Option<(PathBuf, u32)> {
     let entries = std::fs::read_dir(folder).ok()?;
     let ours = entries.flatten().filter(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
-        OURS.iter().any(|ours| name.starts_with(ours))
+        is_ours(&name)
     });
     ours.map(|entry| entry.path()).find_map(|path| {
         let (user, _) = owner(&path)?;
@@ -62,7 +69,7 @@ pub(crate) fn tighten(folder: &Path) -> io::Result<usize> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if OURS.iter().any(|ours| name.starts_with(ours)) {
+        if is_ours(&name) {
             tightened += tree(&entry.path())?;
         } else {
             others = true;

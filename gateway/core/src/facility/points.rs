@@ -83,12 +83,10 @@ impl Facility {
         let (late, rest): (Vec<_>, Vec<_>) = batch
             .samples
             .into_iter()
-            .partition(|sample| self.is_older(sample.point, &origin));
+            .partition(|sample| self.changes_nothing(sample.point, &origin));
         for sample in rest {
             let point = sample.point;
-            let Some(update) = self.update(sample, &origin) else {
-                continue;
-            };
+            let update = self.update(sample, &origin);
             if update.quality.may_raise() && fresh && !batch.retained {
                 heard = true;
                 self.point_heard[point.index()] = now;
@@ -112,21 +110,23 @@ impl Facility {
         }
     }
 
-    /// Whether a sample is older than what is known of its point.
-    fn is_older(&self, point: PointId, of: &Origin) -> bool {
+    /// Whether a sample does not replace what is known of its point, unless it says that something is wrong: it is older,
+    /// or the broker kept it, so that nobody knows how old it is, and what is known is good.
+    fn changes_nothing(&self, point: PointId, of: &Origin) -> bool {
+        if of.retained {
+            let state = &self.points[point.index()];
+            return state.at.is_some() && state.quality == Quality::Good;
+        }
         // A known time that is still to come was set by a clock that was wrong: it binds nobody.
         // Nor does one from before the start: the same device may have been told by another clock.
         let binds = |known: Timestamp| of.at < known && known <= of.now;
         let known = self.points[point.index()].at;
-        !of.retained && !self.recalled[point.index()] && known.is_some_and(binds)
+        !self.recalled[point.index()] && known.is_some_and(binds)
     }
 
-    /// Takes one sample over; `None` when it must not change anything.
-    fn update(&mut self, sample: Sample, of: &Origin) -> Option<PointUpdate> {
+    /// Takes one sample over.
+    fn update(&mut self, sample: Sample, of: &Origin) -> PointUpdate {
         let state = &mut self.points[sample.point.index()];
-        if of.retained && state.at.is_some() && state.quality == Quality::Good {
-            return None;
-        }
         let value = sample.value.filter(is_finite);
         let quality = match (&value, sample.quality) {
             (None, Quality::Good | Quality::Uncertain(_)) => {
@@ -145,20 +145,23 @@ impl Facility {
         }
         state.quality = quality;
         self.sequence += u64::from(changed);
-        Some(PointUpdate {
+        PointUpdate {
             point: sample.point,
             value: state.value.clone(),
             quality,
             at: of.at,
             changed,
-        })
+        }
     }
 
-    /// Late, and still true of their time: the history keeps them, and the present does not change —
+    /// Late or kept by the broker, and still true of their time: the history keeps them, and the present does not change —
     /// unless together they say that something is wrong, which nothing known says. Their order may be
     /// that of a clock that was set back, and then they are the device's last word.
     fn late(&mut self, samples: Vec<Sample>, of: &Origin) -> Vec<PointUpdate> {
-        let quality = Quality::Uncertain(QualityReason::Late);
+        let quality = Quality::Uncertain(match of.retained {
+            true => QualityReason::Retained,
+            false => QualityReason::Late,
+        });
         let told = samples.into_iter().filter_map(|sample| {
             let value = sample.value.filter(is_finite)?;
             Some((sample.point, value))

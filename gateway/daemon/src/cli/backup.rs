@@ -70,6 +70,16 @@ pub(crate) async fn backup(args: BackupArgs) -> Result<()> {
         }
         return Ok(());
     }
+    let same = |one: &Path, other: &Path| {
+        let (one, other) = (one.canonicalize(), other.canonicalize());
+        one.is_ok_and(|one| other.is_ok_and(|other| one == other))
+    };
+    if same(&args.file, &args.config) {
+        bail!(
+            "{} is the configuration; name another file for the backup. Nothing was changed",
+            args.file.display()
+        );
+    }
     let made = backup::make(&database, &args.file).await?;
     say(format!("{}: {}", args.file.display(), held(&made)))?;
     missing(&made).map_or(Ok(()), say)

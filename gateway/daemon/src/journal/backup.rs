@@ -60,6 +60,9 @@ pub enum BackupError {
         /// Why.
         error: io::Error,
     },
+    /// Where it is to be written lies something that the gateway works with.
+    #[error("{path} is a file of the gateway itself; name another file for the backup. Nothing was changed", path = .0.display())]
+    Ours(PathBuf),
     /// It is none of ours, or not whole.
     #[error("{path} is no whole backup of a gateway: {what}; nothing was changed", path = path.display())]
     NotWhole {
@@ -81,6 +84,22 @@ fn at(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
 struct Named {
     file: String,
     sha256: String,
+}
+
+/// Whether the name is one that the gateway uses in its data folder, in whatever way the path is written.
+fn is_ours(database: &Path, to: &Path) -> bool {
+    let whole = |path: &Path| {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new(".")).canonicalize().ok()
+    };
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let within = whole(to).zip(whole(database));
+    within.is_some_and(|(to, data)| {
+        let below = to != data && to.starts_with(&data);
+        below || (to == data && crate::private::is_ours(&name))
+    })
 }
 
 fn at_target(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
@@ -124,6 +143,9 @@ fn cure(error: &io::Error) -> &'static str {
 pub async fn make(database: &Path, to: &Path) -> Result<Contents, BackupError> {
     if to.is_dir() {
         return Err(at_target(to)(io::ErrorKind::IsADirectory.into()));
+    }
+    if is_ours(database, to) {
+        return Err(BackupError::Ours(to.to_owned()));
     }
     let copy = with(to, ".records.part");
     let partial = with(to, ".part");
