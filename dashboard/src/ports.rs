@@ -275,6 +275,12 @@ impl AlarmRow {
         asset.is_some_and(|asset| snapshot.model.rule_by_name(asset, &self.rule).is_some())
     }
 
+    /// How it stands now: what is configured otherwise since may be written down nowhere.
+    pub(crate) fn state_now(&self, snapshot: &Snapshot) -> AlarmState {
+        let live = snapshot.alarms.get(&self.id);
+        live.map_or(self.state, zhiban_core::Alarm::state)
+    }
+
     /// What the machine says now of the fault. Of what is open and not configured nothing is known.
     pub(crate) fn signal(&self, snapshot: &Snapshot) -> Signal {
         if self.state != AlarmState::Normal && !self.is_configured(snapshot) {

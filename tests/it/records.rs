@@ -293,6 +293,50 @@ async fn what_is_open_of_equipment_that_left_the_configuration_is_said_not_to_be
     assert_eq!(status, 204, "{said}");
 }
 
+/// Somebody takes a device out of service while its alarm stands: it is named, and every list says the same of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_of_equipment_out_of_service_is_named_and_stands_alike_everywhere() {
+    let site = Site::start().await;
+    wait_until(PATIENCE * 3, "an alarm", async || {
+        site.get("alarms?state=open").await["items"][0]["id"].is_string()
+    })
+    .await;
+    let alike = async |state: &str| {
+        let open = site.get("alarms?state=open").await["items"][0].clone();
+        let id = open["id"].as_str().unwrap().to_owned();
+        let all = site.get("alarms").await["items"][0].clone();
+        let one = site.get(&format!("alarms/{id}")).await;
+        for said in [&open, &all, &one] {
+            assert_eq!(said["state"], state, "{said}");
+        }
+    };
+    let degraded = async || -> Value {
+        let url = format!("{}/readyz", site.url);
+        let ready: Value = http().get(url).send().await.unwrap().json().await.unwrap();
+        ready["degraded"].clone()
+    };
+    alike("unacknowledged").await;
+    let good = std::fs::read_to_string(site.config()).unwrap();
+    // A second device tells when the new configuration is read.
+    let (_, asset) = BUILDING.split_once("[[asset]]").unwrap();
+    let mark = |code: &str| {
+        let second = asset.replace("\"A1\"", &format!("\"{code}\""));
+        format!("[[asset]]{}", second.replace("unit = 1", "unit = 2"))
+    };
+    let off = good.replacen("unit = 1", "unit = 1\ndisabled = true", 1);
+    site.configure(&format!("{off}{}", mark("B1")), "B1").await;
+    alike("out_of_service").await;
+    assert_eq!(degraded().await, json!(["unconfigured"]));
+    assert!(
+        site.gateway
+            .log()
+            .contains("alarms are open on assets that are disabled")
+    );
+    site.configure(&format!("{good}{}", mark("B2")), "B2").await;
+    alike("unacknowledged").await;
+    assert_eq!(degraded().await, json!([]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_in_the_data_folder_can_be_read_by_others() {
     use std::os::unix::fs::PermissionsExt;

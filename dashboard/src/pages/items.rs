@@ -102,8 +102,9 @@ impl AlarmItem {
             .map(|rule| &model.rule(rule).points)
             .filter(|points| points.len() == 1)
             .and_then(|points| points.first().copied());
+        let state = row.state_now(&visit.snapshot);
         let waits = matches!(
-            row.state,
+            state,
             AlarmState::Unacknowledged | AlarmState::ReturnedUnacknowledged
         );
         // With several points the value alone would not say whose it is.
@@ -112,7 +113,7 @@ impl AlarmItem {
         let said = Said::new(
             visit,
             row.signal(&visit.snapshot),
-            row.state,
+            state,
             row.raised_at,
             row.returned_at,
         );

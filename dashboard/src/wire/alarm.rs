@@ -80,7 +80,7 @@ impl Alarm {
             rule: row.rule.clone(),
             asset: row.asset.clone(),
             priority: row.priority.number(),
-            state: row.state.code(),
+            state: row.state_now(snapshot).code(),
             signal: row.signal(snapshot).code(),
             title: row.title.get(language).to_owned(),
             raised_at: time(row.raised_at),

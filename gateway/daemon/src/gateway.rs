@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use zhiban_core::{Facility, Timestamp};
+use zhiban_core::{Facility, Language, Snapshot, Text, Timestamp};
 use zhiban_dashboard::ports::CommandRequest;
 use zhiban_dashboard::{App, TrustedProxies};
 
@@ -102,10 +102,10 @@ impl Gateway {
         let address = socket.address;
         let (journal, records) = open_journal(&loaded).await?;
         let journal = Arc::new(journal);
-        let now = now();
+        let (now, steps) = (now(), Arc::new(Steps::default()));
         let facility = Facility::restore(loaded.model.clone(), records, now);
-        let board = new_board(&journal);
-        let steps = Arc::new(Steps::default());
+        let out_of_service = out_of_service(&facility.snapshot(now));
+        let board = new_board(&journal, &out_of_service);
         let (drivers, engine, rest) = (Group::default(), Group::default(), Group::default());
 
         let (options, model) = (history_options(&loaded, &journal)?, loaded.model.clone());
@@ -146,7 +146,7 @@ impl Gateway {
             photos: Arc::new(open_photos(&loaded, &journal)),
             accounts: accounts.clone(),
             health: board.clone(),
-            unwatched: journal.unconfigured().about.clone(),
+            unwatched: [journal.unconfigured().about.clone(), out_of_service].concat(),
             tells: !loaded.config.notify.channels.is_empty(),
             proxies: TrustedProxies::new(&loaded.config.http.trusted_proxies),
             stop: drivers.stop.clone(),
@@ -210,8 +210,8 @@ fn maintain(journal: Arc<Journal>, steps: Arc<Steps>, rest: &Group) {
         .spawn(async move { journal.maintain(steps, stop).await });
 }
 
-/// A board on which the record store, which is open, works; it names what nobody watches any more.
-fn new_board(journal: &Journal) -> Arc<Board> {
+/// A board on which the record store, which is open, works as far as it does; it names what nobody watches any more.
+fn new_board(journal: &Journal, out_of_service: &[Text]) -> Arc<Board> {
     let board = Arc::new(Board::default());
     let refusal = journal
         .store()
@@ -223,10 +223,36 @@ fn new_board(journal: &Journal) -> Arc<Board> {
         true,
         refusal.unwrap_or_default(),
     );
-    let unwatched = journal.unconfigured().told();
-    let ok = unwatched.is_none();
-    board.set("unconfigured", ok, false, unwatched.unwrap_or_default());
+    let disabled = (!out_of_service.is_empty()).then(|| {
+        let about: Vec<&str> = out_of_service
+            .iter()
+            .map(|one| one.get(Language::En))
+            .collect();
+        format!(
+            "alarms are open on assets that are disabled, so nobody watches them: {}",
+            about.join(", ")
+        )
+    });
+    let told = [journal.unconfigured().told(), disabled];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    board.set("unconfigured", told.is_empty(), false, told.join("; "));
     board
+}
+
+/// The open alarms of assets that the configuration says are out of service, by code and title.
+fn out_of_service(snapshot: &Snapshot) -> Vec<Text> {
+    let model = &snapshot.model;
+    let open = snapshot.alarms.values();
+    open.filter(|alarm| model.asset(alarm.asset).disabled)
+        .map(|alarm| {
+            let (code, title) = (
+                &model.asset(alarm.asset).code,
+                &model.rule(alarm.rule).rule.title,
+            );
+            let both = |language| format!("{code} {}", title.get(language));
+            Text::new(both(Language::ZhCn), both(Language::En))
+        })
+        .collect()
 }
 
 fn open_photos(loaded: &Loaded, journal: &Journal) -> PhotoFolder {
