@@ -281,9 +281,10 @@ impl AlarmRow {
         live.map_or(self.state, zhiban_core::Alarm::state)
     }
 
-    /// What the machine says now of the fault. Of what is open and not configured nothing is known.
+    /// What the machine says now of the fault. Nothing is known of what is open and not in the snapshot: it is not
+    /// configured, or so new that the snapshot does not have it yet.
     pub(crate) fn signal(&self, snapshot: &Snapshot) -> Signal {
-        if self.state != AlarmState::Normal && !self.is_configured(snapshot) {
+        if self.state != AlarmState::Normal && !snapshot.alarms.contains_key(&self.id) {
             return Signal::Unknown;
         }
         snapshot.signal(self.id)

@@ -190,10 +190,18 @@ impl Routes {
 
     /// The channels that take a notification. Life safety goes to every one, whatever the filters say.
     pub fn route(&self, about: &Notification) -> Vec<String> {
+        self.takers(about.reason, about.priority, about.life_safety)
+    }
+
+    /// The same for what is known of a notification in the records.
+    pub(crate) fn takers(
+        &self,
+        reason: NotifyReason,
+        priority: Priority,
+        life_safety: bool,
+    ) -> Vec<String> {
         let takes = |route: &&Route| {
-            about.life_safety
-                || (route.reasons.contains(&about.reason)
-                    && route.priorities.contains(&about.priority))
+            life_safety || (route.reasons.contains(&reason) && route.priorities.contains(&priority))
         };
         let taking = self.routes.iter().filter(takes);
         taking.map(|route| route.channel.clone()).collect()

@@ -102,6 +102,7 @@ pub struct Parts {
 pub struct Outbox {
     lanes: Vec<(Arc<Lane>, Arc<Waiting>)>,
     store: Store,
+    routes: Arc<Routes>,
     board: Arc<Board>,
     give_up: Duration,
     steps: Arc<Steps>,
@@ -146,6 +147,7 @@ impl Outbox {
         let outbox = Self {
             lanes,
             store: parts.journal.store().clone(),
+            routes: parts.routes.clone(),
             board: parts.board,
             give_up: parts.pace.give_up,
             steps: parts.steps,
@@ -164,9 +166,11 @@ impl Outbox {
         let mut bells = Vec::new();
         let mut served = Vec::new();
         let lanes = self.lanes;
+        let names = lanes.iter().map(|(lane, _)| lane.channel.name.clone());
+        served.extend(names);
+        hand_over(&self.store, &served, &self.routes, &self.steps).await;
         for (lane, waiting) in &lanes {
             bells.push(lane.wake.clone());
-            served.push(lane.channel.name.clone());
             let (direct, waiting, direct_stop) = (lane.clone(), waiting.clone(), stop.clone());
             tasks.spawn(async move { direct.run_unrecorded(&waiting, direct_stop).await });
             let (lane, stop) = (lane.clone(), stop.clone());
@@ -203,6 +207,21 @@ async fn show_standing(store: &Store, board: &Board, lanes: &[(Arc<Lane>, Arc<Wa
         board.set("deliveries", ok, false, detail);
     }
     board.set("outbox", broken.is_none(), true, broken.unwrap_or_default());
+}
+
+/// What waits on a channel that was renamed or taken out goes to those that would take it now.
+async fn hand_over(store: &Store, served: &[String], routes: &Routes, steps: &Steps) {
+    match queue::hand_over(store, served, routes, steps.stored_now()).await {
+        Ok(0) => {}
+        Ok(messages) => tracing::warn!(
+            messages,
+            "waited on a channel that is no longer configured; other channels have them now"
+        ),
+        Err(error) => tracing::warn!(
+            error = error.chain(),
+            "messages of channels that are no longer configured cannot be handed over"
+        ),
+    }
 }
 
 async fn give_up_orphans(store: &Store, served: &[String], give_up: Duration, steps: &Steps) {

@@ -3,10 +3,11 @@
 //! A row is pending, sent or dead; it is never deleted, and every attempt is written down.
 
 use super::told::Told;
+use crate::channels::Routes;
 use crate::journal::read::Reader;
 use crate::journal::{JournalError, Store};
 use std::time::Duration;
-use zhiban_core::Timestamp;
+use zhiban_core::{NotifyReason, Priority, Timestamp};
 
 /// One message to send through one channel.
 #[derive(Debug, Clone)]
@@ -231,6 +232,72 @@ pub(super) async fn give_up_orphans(
     let gone = query.execute(&mut *transaction).await?.rows_affected();
     transaction.commit().await?;
     Ok(gone)
+}
+
+/// Gives what waits on a channel that is not configured any more to those that would take it now, to be sent at once.
+/// What nobody takes stays: the channel may come back. Returns how many messages have another channel.
+pub(super) async fn hand_over(
+    store: &Store,
+    served: &[String],
+    routes: &Routes,
+    now: Timestamp,
+) -> Result<usize, JournalError> {
+    let waiting = "select o.id as id, o.notification as notification, o.channel as channel, \
+                   n.reason as reason, n.priority as priority, \
+                   n.life_safety as life_safety \
+                   from outbox o join notification n on n.id = o.notification \
+                   where o.status = 'pending' order by o.id";
+    let rows = sqlx::query(waiting).fetch_all(store.readers()).await?;
+    let mut transaction = store.begin().await?;
+    let mut handed = 0;
+    for row in &rows {
+        let read = Reader::new("outbox", row);
+        if served.contains(&read.text("channel")?) {
+            continue;
+        }
+        let (code, number) = (read.text("reason")?, read.small("priority")?);
+        let reason = NotifyReason::ALL.into_iter().find(|one| one.code() == code);
+        let mut priorities = Priority::ALL.into_iter();
+        let priority = priorities.find(|one| u32::from(one.number()) == number);
+        let (Some(reason), Some(priority)) = (reason, priority) else {
+            continue;
+        };
+        let life_safety = read.flag("life_safety")?;
+        let mut moved = false;
+        let takers = routes.takers(reason, priority, life_safety);
+        let taken = !takers.is_empty();
+        for channel in takers {
+            // Where it has the message already, it stays as it is there.
+            let has = "not exists (select 1 from outbox other \
+                       where other.notification = $1 and other.channel = $2)";
+            let sql = match moved {
+                false => {
+                    format!("update outbox set channel = $2, due_at = $3 where id = $4 and {has}")
+                }
+                true => format!(
+                    "insert into outbox \
+                     (notification, channel, life_safety, status, attempts, created_at, due_at) \
+                     select notification, $2, life_safety, 'pending', 0, created_at, $3 \
+                     from outbox where id = $4 and {has}"
+                ),
+            };
+            let give = crate::journal::cell::query(sql)
+                .bind(read.text("notification")?)
+                .bind(channel)
+                .bind(now.millis())
+                .bind(read.int("id")?);
+            moved |= give.execute(&mut *transaction).await?.rows_affected() > 0;
+        }
+        handed += usize::from(moved);
+        if taken && !moved {
+            // All of them have it: it is given up here, and nobody misses it.
+            let gone = "update outbox set status = 'dead', due_at = 0 where id = $1";
+            let gone = sqlx::query(gone).bind(read.int("id")?);
+            gone.execute(&mut *transaction).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(handed)
 }
 
 /// How the outbox stands.

@@ -669,6 +669,72 @@ fn waits_grow_to_the_longest_and_differ() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_channel_that_is_gone_is_given_to_those_that_take_it_now() {
+    let mut building = building().await;
+    building.set(TRAPPED, true).await;
+    let store = building.journal.store().clone();
+    let route = |name: &str| Route {
+        channel: name.to_owned(),
+        // What guards life goes to every channel, whatever it takes otherwise.
+        reasons: Vec::new(),
+        priorities: Vec::new(),
+    };
+    let rows = async || -> Vec<(String, String, i64)> {
+        let sql = "select notification, channel, due_at from outbox order by notification, channel";
+        let rows = sqlx::query(sql).fetch_all(store.readers()).await.unwrap();
+        let read = |row: &sqlx::any::AnyRow| {
+            (
+                row.get("notification"),
+                row.get("channel"),
+                row.get("due_at"),
+            )
+        };
+        rows.iter().map(read).collect()
+    };
+    let before = rows().await;
+    assert!(
+        before
+            .iter()
+            .all(|(_, channel, _)| channel == "crew" || channel == "mail"),
+        "{before:?}"
+    );
+    let messages = before
+        .iter()
+        .filter(|(_, channel, _)| channel == "crew")
+        .count();
+    let served = ["crew2".to_owned(), "desk".to_owned()];
+    let routes = Routes::new(served.iter().map(|name| route(name)).collect());
+    let now = building.now;
+    let handed = queue::hand_over(&store, &served, &routes, now)
+        .await
+        .unwrap();
+    assert!(handed > 0);
+    let after = rows().await;
+    for name in &served {
+        let of_it = after
+            .iter()
+            .filter(|(_, channel, due)| channel == name && *due == now.millis());
+        assert_eq!(of_it.count(), messages, "{after:?}");
+    }
+    // Once is enough, also when two channels were taken out.
+    let again = queue::hand_over(&store, &served, &routes, now)
+        .await
+        .unwrap();
+    assert_eq!((again, rows().await.len()), (0, after.len()));
+    // Nobody takes it: it waits for its channel to come back.
+    let none = Routes::new(Vec::new());
+    assert_eq!(queue::hand_over(&store, &[], &none, now).await.unwrap(), 0);
+    assert_eq!(rows().await, after);
+    let standing = queue::standing(&store, now - zhiban_core::Duration::from_secs(86_400));
+    let standing = standing.await.unwrap();
+    assert_eq!(
+        (standing.pending, standing.dead),
+        (2, 0),
+        "nothing is missed"
+    );
+}
+
+#[tokio::test]
 async fn what_waits_for_a_channel_that_is_gone_is_given_up_after_a_day() {
     let mut building = building().await;
     building.set(DOOR, true).await;
