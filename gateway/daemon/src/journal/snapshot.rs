@@ -19,6 +19,8 @@ const KEPT: (usize, usize) = (7, 3);
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// and how often while there are few.
 const AT_FIRST: Duration = Duration::from_secs(3600);
+/// A clock that is set by so little is right.
+const AHEAD: Duration = Duration::from_secs(300);
 /// Room that must be left besides the copy itself.
 const MARGIN: u64 = 8 << 20;
 
@@ -38,13 +40,27 @@ pub(super) fn all(database: &Path) -> Vec<PathBuf> {
     all.extend(named(&folder, BEGIN, UPGRADE_END));
     all.sort();
     all.reverse();
-    all
+    those_of_a_wrong_clock_last(all)
+}
+
+/// A clock that was ahead for a while must not make its snapshots the newest for years.
+fn those_of_a_wrong_clock_last(newest_first: Vec<PathBuf>) -> Vec<PathBuf> {
+    let (ahead, mut sure): (Vec<_>, Vec<_>) =
+        newest_first.into_iter().partition(|one| is_ahead(one));
+    sure.extend(ahead);
+    sure
+}
+
+/// Whether a file is of a time that is still to come.
+fn is_ahead(file: &Path) -> bool {
+    let modified = std::fs::metadata(file).and_then(|found| found.modified());
+    modified.is_ok_and(|at| at > SystemTime::now() + AHEAD)
 }
 
 /// Whether it is time for the next one.
 pub(super) fn is_due(database: &Path) -> bool {
-    let taken = named(&folder(database), BEGIN, DAILY_END);
-    let Some(newest) = taken.first() else {
+    let taken = those_of_a_wrong_clock_last(named(&folder(database), BEGIN, DAILY_END));
+    let Some(newest) = taken.first().filter(|newest| !is_ahead(newest)) else {
         return true;
     };
     let modified = std::fs::metadata(newest).and_then(|found| found.modified());
@@ -180,7 +196,8 @@ async fn copy_tables(
 }
 
 fn forget_oldest(database: &Path, end: &str, kept: usize) {
-    for old in named(&folder(database), BEGIN, end).iter().skip(kept) {
+    let newest_first = those_of_a_wrong_clock_last(named(&folder(database), BEGIN, end));
+    for old in newest_first.iter().skip(kept) {
         if let Err(error) = std::fs::remove_file(old) {
             tracing::warn!(file = %old.display(), %error, "an old snapshot cannot be removed");
         }

@@ -428,6 +428,36 @@ async fn snapshots_are_kept_by_number_and_the_newest_stays() {
     assert_eq!(model(1, &[]).assets.len(), 1);
 }
 
+#[tokio::test]
+async fn a_snapshot_of_a_clock_that_was_ahead_is_the_last_one_used_and_the_first_to_go() {
+    let mut building = building().await;
+    let file = building.file();
+    let old = snapshot::take(&file).await.unwrap();
+    let folder = old.parent().unwrap().to_owned();
+    let ahead = folder.join("core-20361124T000000000Z.db");
+    std::fs::rename(&old, &ahead).unwrap();
+    let then = std::time::SystemTime::now() + std::time::Duration::from_secs(10 * 365 * 86_400);
+    let open = std::fs::File::options().write(true).open(&ahead).unwrap();
+    open.set_modified(then).unwrap();
+    assert!(
+        snapshot::is_due(&file),
+        "what is to come is no snapshot of today"
+    );
+    building.set(DOOR, true).await;
+    let new = snapshot::take(&file).await.unwrap();
+    assert!(!snapshot::is_due(&file));
+    assert_eq!(
+        snapshot::all(&file),
+        [new, ahead.clone()],
+        "the one of today is the newest"
+    );
+    for _ in 0..7 {
+        snapshot::take(&file).await.unwrap();
+    }
+    assert!(!ahead.exists(), "and the other one goes first");
+    assert_eq!(snapshot::all(&file).len(), 7);
+}
+
 /// An order with a photo on disk, as the records name it.
 async fn with_photo(building: &mut Building) -> PathBuf {
     building.set(DOOR, true).await;
