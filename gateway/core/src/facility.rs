@@ -314,8 +314,6 @@ pub struct Facility {
     heard: Vec<Option<Timestamp>>,
     /// When a point last came with a usable value, by the gateway's clock.
     point_heard: Vec<Timestamp>,
-    /// For each point, whether all that is known of it is from before the start.
-    recalled: Vec<bool>,
     /// Whether an asset gives data; `None` until that is known.
     has_data: Vec<Option<bool>>,
     rules: Vec<RuleState>,
@@ -409,7 +407,6 @@ impl Facility {
             links: links.collect(),
             heard: vec![None; model.assets.len()],
             point_heard: vec![now; model.points.len()],
-            recalled: vec![false; model.points.len()],
             wrong: model.points.iter().map(|_| Wrong::default()).collect(),
             has_data: vec![None; model.assets.len()],
             rules: model.rules.iter().map(|_| RuleState::default()).collect(),
@@ -472,7 +469,6 @@ impl Facility {
                     quality,
                     at: Some(at),
                 };
-                self.recalled[point.index()] = true;
                 self.unjudged.push(point);
             }
         }

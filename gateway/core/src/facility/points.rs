@@ -40,7 +40,9 @@ pub(super) struct Wrong(VecDeque<(Value, RangeInclusive<Timestamp>)>);
 impl Wrong {
     /// The point had a value that is wrong.
     pub(super) fn add(&mut self, value: &Value, at: Timestamp) {
-        if self.has(value, at) || self.goes_on(value, at) {
+        let mut known = self.0.iter();
+        let within = known.any(|(wrong, span)| wrong == value && span.contains(&at));
+        if within || self.goes_on(value, at) {
             return;
         }
         self.0.truncate(STRETCHES - 1);
@@ -58,10 +60,11 @@ impl Wrong {
         }
     }
 
-    /// Whether it is known that the point had the value then.
+    /// Whether a message with this value and time was taken. One of a time between the first and the last may be another:
+    /// of a fault that is new, from a clock that was set back.
     fn has(&self, value: &Value, at: Timestamp) -> bool {
         let mut known = self.0.iter();
-        known.any(|(wrong, span)| wrong == value && span.contains(&at))
+        known.any(|(wrong, span)| wrong == value && (*span.start() == at || *span.end() == at))
     }
 }
 
@@ -118,10 +121,9 @@ impl Facility {
             return state.at.is_some() && state.quality == Quality::Good;
         }
         // A known time that is still to come was set by a clock that was wrong: it binds nobody.
-        // Nor does one from before the start: the same device may have been told by another clock.
         let binds = |known: Timestamp| of.at < known && known <= of.now;
         let known = self.points[point.index()].at;
-        !self.recalled[point.index()] && known.is_some_and(binds)
+        known.is_some_and(binds)
     }
 
     /// Takes one sample over.
@@ -141,7 +143,6 @@ impl Facility {
             changed |= state.value.as_ref() != Some(&value);
             state.value = Some(value);
             state.at = Some(of.at);
-            self.recalled[sample.point.index()] = false;
         }
         state.quality = quality;
         self.sequence += u64::from(changed);
