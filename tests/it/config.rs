@@ -227,6 +227,9 @@ fn a_client_id_that_no_broker_can_take_is_refused() {
     assert!(long.len() > id.len(), "the demo has a broker");
     let faults = Config::parse(Path::new("demo.toml"), &long).unwrap_err();
     assert!(print(&faults).contains("client_id is longer than the 65535 bytes"));
+    let topic = text.replacen("topic = \"", &format!("topic = \"{id}"), 1);
+    let faults = Config::parse(Path::new("demo.toml"), &topic).unwrap_err();
+    assert!(print(&faults).contains("bytes is longer than a broker takes"));
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(crate) fn file(database: &Path) -> PathBuf {
 
 /// How many records are set aside.
 pub(crate) fn count(database: &Path) -> usize {
-    let text = std::fs::read_to_string(file(database)).unwrap_or_default();
-    text.lines().filter(|line| !line.is_empty()).count()
+    // One that cannot be read at all holds something, too.
+    read(database).map_or(1, |lines| lines.len())
 }
 
 /// What is set aside, a line each: when, what and why.
@@ -29,20 +29,24 @@ pub(crate) fn count(database: &Path) -> usize {
 /// # Errors
 /// The file cannot be read.
 pub(crate) fn list(database: &Path) -> io::Result<Vec<String>> {
-    let line = |line: &str| {
-        let value: Value = serde_json::from_str(line).unwrap_or_default();
+    let line = |line: &[u8]| {
+        let Ok(value) = serde_json::from_slice::<Value>(line) else {
+            let begin: String = String::from_utf8_lossy(line).chars().take(60).collect();
+            return format!("a line that cannot be read; correct it by hand: {begin}…");
+        };
         let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         format!("{}  {}  {}", text("at"), text("what"), text("why"))
     };
     Ok(read(database)?.iter().map(|one| line(one)).collect())
 }
 
-fn read(database: &Path) -> io::Result<Vec<String>> {
-    match std::fs::read_to_string(file(database)) {
-        Ok(text) => Ok(text
-            .lines()
+/// The lines as they are: one that is damaged costs no other.
+fn read(database: &Path) -> io::Result<Vec<Vec<u8>>> {
+    match std::fs::read(file(database)) {
+        Ok(bytes) => Ok(bytes
+            .split(|byte| *byte == b'\n')
             .filter(|one| !one.is_empty())
-            .map(str::to_owned)
+            .map(<[u8]>::to_vec)
             .collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -76,6 +80,10 @@ pub(super) fn append(database: &Path, refused: &[Refused]) -> io::Result<()> {
     let path = file(database);
     let mut to = File::options().create(true).append(true).open(&path)?;
     let mut text = String::new();
+    // What a power cut left half-written stays a line of its own.
+    if std::fs::read(&path).is_ok_and(|bytes| bytes.last().is_some_and(|last| *last != b'\n')) {
+        text.push('\n');
+    }
     for one in refused {
         text += &one.line();
         text.push('\n');
@@ -103,16 +111,19 @@ pub(crate) async fn replay(store: &Store) -> Result<(usize, usize), JournalError
             Ok(()) => written += 1,
             Err(error) if error.is_of_a_record() => {
                 tracing::warn!(error = error.chain(), "a record is refused again");
-                left.push(line.as_str());
+                left.push(line.as_slice());
             }
             Err(error) => return Err(error),
         }
     }
     if written > 0 {
         let new = with(&path, ".new");
-        let text: String = left.iter().map(|line| format!("{line}\n")).collect();
+        let mut bytes = left.join(&b'\n');
+        if !left.is_empty() {
+            bytes.push(b'\n');
+        }
         let renewed = File::create(&new).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
+            file.write_all(&bytes)?;
             file.sync_all()?;
             std::fs::rename(&new, &path)?;
             sync_folder(&path)
@@ -122,13 +133,13 @@ pub(crate) async fn replay(store: &Store) -> Result<(usize, usize), JournalError
     Ok((written, left.len()))
 }
 
-async fn replay_one(store: &Store, line: &str) -> Result<(), JournalError> {
+async fn replay_one(store: &Store, line: &[u8]) -> Result<(), JournalError> {
     let wrong = |what: &str| JournalError::Row {
         table: "set-aside.jsonl",
         key: "a line".to_owned(),
         what: what.to_owned(),
     };
-    let value: Value = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
+    let value: Value = serde_json::from_slice(line).map_err(|error| wrong(&error.to_string()))?;
     let mut transaction = store.begin().await?;
     for rows in value["rows"].as_array().into_iter().flatten() {
         let name = rows["table"].as_str().unwrap_or_default();

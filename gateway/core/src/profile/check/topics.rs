@@ -31,6 +31,9 @@ pub fn faults(topic: &str) -> Vec<(String, String, bool)> {
     found
 }
 
+/// MQTT takes 65535 bytes; what a profile adds to the topic of an asset must fit, too.
+const LONGEST: usize = 60_000;
+
 /// What is wrong with an asset's own topic, and what to write instead.
 pub fn own_faults(topic: &str) -> Vec<(String, String)> {
     let mut found: Vec<_> = plain(topic)
@@ -54,6 +57,14 @@ fn plain(topic: &str) -> Vec<(String, String, bool)> {
     if topic.trim().is_empty() {
         let remedy = "write a topic, for example \"{topic}/telemetry\"";
         add("the topic is empty".to_owned(), remedy);
+        return found;
+    }
+    if topic.len() > LONGEST {
+        let what = format!(
+            "a topic of {} bytes is longer than a broker takes",
+            topic.len()
+        );
+        add(what, "write the topic that the device sends to");
         return found;
     }
     if topic.starts_with("$share/") || topic == "$share" {

@@ -406,8 +406,21 @@ async fn a_record_that_is_refused_is_set_aside_and_holds_up_no_other() {
     let away = "delete from alarm where id = 900";
     sqlx::query(away).execute(&mut *transaction).await.unwrap();
     transaction.commit().await.unwrap();
-    assert_eq!(aside::replay(store).await.unwrap(), (1, 0));
-    assert_eq!(aside::count(&building.file()), 0);
+    // A damaged line beside it, and one that a power cut left half-written, cost it nothing.
+    let path = aside::file(&building.file());
+    let mut bytes = b"{\"at\": \xff\xfe}\n".to_vec();
+    bytes.extend(std::fs::read(&path).unwrap());
+    bytes.extend(b"{\"at\"");
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(aside::count(&building.file()), 3);
+    assert!(aside::list(&building.file()).unwrap()[0].contains("cannot be read"));
+    assert_eq!(aside::replay(store).await.unwrap(), (1, 2));
+    assert_eq!(
+        aside::count(&building.file()),
+        2,
+        "what cannot be read stays"
+    );
+    std::fs::remove_file(&path).unwrap();
     building.kill_and_restart().await;
     assert_eq!(building.snapshot().alarms.len(), 3);
 }
