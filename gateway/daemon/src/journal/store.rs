@@ -238,6 +238,7 @@ impl Store {
         if self.stand_in.is_some() {
             return Ok(());
         }
+        self.lock.renew(&self.file)?;
         let gone = |what| JournalError::Gone {
             file: self.file.to_path_buf(),
             what,
@@ -462,6 +463,35 @@ impl Lock {
                 tracing::warn!(%error, "the data folder cannot be locked");
                 Ok(Self::default())
             }
+        }
+    }
+
+    /// Takes it anew where its file was removed, before somebody else takes it for free.
+    ///
+    /// # Errors
+    /// Somebody else has done so.
+    fn renew(&self, database: &Path) -> Result<(), JournalError> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = held.as_ref() else {
+            return Ok(());
+        };
+        let name = with(database, ".lock");
+        let mine = file.metadata().map(|found| (found.dev(), found.ino())).ok();
+        if identity(&name) == mine {
+            return Ok(());
+        }
+        // A disk that takes nothing says so at the next write.
+        let Ok(new) = File::create(&name) else {
+            return Ok(());
+        };
+        match new.try_lock() {
+            Ok(()) => {
+                tracing::warn!(file = %name.display(), "the lock of the records was removed; it is taken anew");
+                *held = Some(new);
+                Ok(())
+            }
+            Err(TryLockError::WouldBlock) => Err(JournalError::InUse(database.to_owned())),
+            Err(TryLockError::Error(_)) => Ok(()),
         }
     }
 

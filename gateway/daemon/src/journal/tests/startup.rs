@@ -168,6 +168,27 @@ async fn a_folder_that_cannot_be_is_named() {
 }
 
 #[tokio::test]
+async fn a_lock_that_is_removed_is_taken_anew_before_somebody_else_takes_it() {
+    let building = building().await;
+    let store = building.journal.store();
+    let lock = building.file().with_file_name("core.db.lock");
+    std::fs::remove_file(&lock).unwrap();
+    store.refuse_if_gone().unwrap();
+    assert!(matches!(
+        Store::open(&building.file()).await,
+        Err(JournalError::InUse(_))
+    ));
+    // Somebody was sooner.
+    std::fs::remove_file(&lock).unwrap();
+    let other = std::fs::File::create(&lock).unwrap();
+    other.try_lock().unwrap();
+    let error = store.refuse_if_gone().unwrap_err();
+    assert!(matches!(error, JournalError::InUse(_)), "{error}");
+    drop(other);
+    store.refuse_if_gone().unwrap();
+}
+
+#[tokio::test]
 async fn what_is_no_longer_configured_is_counted_listed_and_comes_back() {
     let mut building = building().await;
     building.set(DOOR, true).await;
