@@ -20,6 +20,8 @@ const RECORDS: &str = "core.db";
 const HASH: &str = "core.db.sha256";
 /// The folder of photos, in a backup and beside the record store.
 const PHOTOS: &str = "photos";
+/// The beginning of the folder in which a copy lies while it goes into a pipe.
+const WORK: &str = ".zhiban-backup-";
 /// So much of a file is read at once.
 const PIECE: usize = 64 << 10;
 /// A photo that was removed between copying the records and copying it is looked for this often.
@@ -63,6 +65,9 @@ pub enum BackupError {
     /// Where it is to be written lies something that the gateway works with.
     #[error("{path} is a file of the gateway itself; name another file for the backup. Nothing was changed", path = .0.display())]
     Ours(PathBuf),
+    /// Where it is to be written lies something that is no file.
+    #[error("{path} is a link, a pipe or a device; name a plain file, or write - for standard output", path = .0.display())]
+    NoFile(PathBuf),
     /// It is none of ours, or not whole.
     #[error("{path} is no whole backup of a gateway: {what}; nothing was changed", path = path.display())]
     NotWhole {
@@ -144,6 +149,10 @@ pub async fn make(database: &Path, to: &Path) -> Result<Contents, BackupError> {
     if to.is_dir() {
         return Err(at_target(to)(io::ErrorKind::IsADirectory.into()));
     }
+    // A pipe, a device or a link would be replaced by the file.
+    if std::fs::symlink_metadata(to).is_ok_and(|found| !found.is_file()) {
+        return Err(BackupError::NoFile(to.to_owned()));
+    }
     if is_ours(database, to) {
         return Err(BackupError::Ours(to.to_owned()));
     }
@@ -188,7 +197,7 @@ async fn make_once(
 pub async fn write(database: &Path, to: impl Write) -> Result<Contents, BackupError> {
     let folder = database.parent().unwrap_or(Path::new("."));
     let work = tempfile::Builder::new()
-        .prefix(".zhiban-backup-")
+        .prefix(WORK)
         .tempdir_in(folder)
         .map_err(at(folder))?;
     let name = Path::new("standard output");
@@ -421,6 +430,21 @@ pub async fn unpack(
     std::fs::rename(&new, &ready).map_err(at(&ready))?;
     sync_folder(&ready).map_err(at(&ready))?;
     done
+}
+
+/// Takes away what a backup that was killed has left; to be called at a start.
+pub(super) fn tidy(database: &Path) {
+    let folder = database.parent().unwrap_or(Path::new("."));
+    for left in super::files::named(folder, WORK, "") {
+        match std::fs::remove_dir_all(&left) {
+            Ok(()) => {
+                tracing::info!(folder = %left.display(), "left by a backup that was killed; taken away")
+            }
+            Err(error) => {
+                tracing::warn!(folder = %left.display(), %error, "left by a backup that was killed")
+            }
+        }
+    }
 }
 
 /// Only what a backup holds becomes a file, and only under its own name.

@@ -38,6 +38,7 @@ impl<'a> Start<'a> {
 
     /// Carries out what was asked for while the gateway was running, and notices a missing file.
     pub(super) async fn prepare(&mut self) -> Result<(), JournalError> {
+        backup::tidy(self.file);
         if let Some(kept) = backup::apply(self.file).map_err(self.unwritable())? {
             tracing::warn!(kept = %kept.display(), "a backup was restored");
         }

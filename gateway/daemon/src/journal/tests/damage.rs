@@ -528,6 +528,28 @@ async fn unpack(tar: &Path, building: &Building) -> Result<backup::Contents, bac
 }
 
 #[tokio::test]
+async fn a_backup_replaces_nothing_but_a_file_and_leaves_nothing_behind() {
+    let mut building = building().await;
+    building.set(DOOR, true).await;
+    let folder = building.file().parent().unwrap().to_owned();
+    let (own, link) = (folder.join("own.tar"), folder.join("link.tar"));
+    backup::make(&building.file(), &own).await.unwrap();
+    std::os::unix::fs::symlink(&own, &link).unwrap();
+    let error = backup::make(&building.file(), &link).await.unwrap_err();
+    assert!(
+        error.to_string().contains("write - for standard output"),
+        "{error}"
+    );
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    let killed = folder.join(".zhiban-backup-killed");
+    std::fs::create_dir(&killed).unwrap();
+    std::fs::write(killed.join("core.db"), "a copy").unwrap();
+    building.kill_and_restart().await;
+    assert!(!killed.exists());
+    assert!(own.exists());
+}
+
+#[tokio::test]
 async fn what_is_no_whole_backup_changes_nothing() {
     let mut building = building().await;
     with_photo(&mut building).await;
