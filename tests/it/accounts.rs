@@ -308,3 +308,13 @@ async fn a_place_where_no_backup_can_be_written_is_named() {
     }
     drop(gateway);
 }
+
+#[test]
+fn root_is_told_that_a_folder_it_makes_is_its_own() {
+    let Some(site) = Site::new() else { return };
+    std::fs::remove_dir(site.path("data")).unwrap();
+    let done = site.run(0, &["set-aside", "list"]);
+    let words = String::from_utf8_lossy(&done.stderr);
+    assert!(words.contains("will belong to root"), "{words}");
+    assert!(words.contains("chown -R"), "{words}");
+}

@@ -6,11 +6,13 @@
 mod archive;
 pub(crate) mod aside;
 pub mod backup;
+mod carry;
 pub(crate) mod cell;
 mod check;
 mod error;
 mod files;
 mod maintain;
+pub(crate) mod notice;
 pub(crate) mod read;
 mod record;
 mod restore;

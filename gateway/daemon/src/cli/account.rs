@@ -10,7 +10,7 @@ use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -56,7 +56,11 @@ pub(super) fn load_as_owner(config: &Path, input: Option<&Path>) -> Result<Loade
 
 fn become_owner_of(folder: &Path, input: Option<&Path>) -> Result<()> {
     let Some((user, group)) = owner(folder) else {
-        return Ok(());
+        return if geteuid().is_root() {
+            warn_of_a_folder_of_root(folder)
+        } else {
+            Ok(())
+        };
     };
     if !geteuid().is_root() || user == 0 {
         return Ok(());
@@ -81,6 +85,15 @@ fn become_owner_of(folder: &Path, input: Option<&Path>) -> Result<()> {
         folder.display(),
         name = name_of(user)
     )
+}
+
+fn warn_of_a_folder_of_root(folder: &Path) -> Result<()> {
+    let words = format!(
+        "The data folder {} is not there yet and will belong to root. A gateway that runs as another account cannot use it: \
+         give it to that account with chown -R, or start the gateway once before",
+        folder.display()
+    );
+    Ok(writeln!(io::stderr(), "{words}")?)
 }
 
 fn may_write(folder: &Path) -> bool {

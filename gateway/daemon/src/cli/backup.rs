@@ -6,7 +6,7 @@
 use super::{account, say};
 use crate::config::Loaded;
 use crate::journal::backup::{self, Contents};
-use crate::journal::{Store, aside};
+use crate::journal::{Store, aside, notice};
 use crate::private::name_of;
 use anyhow::{Context, Result, anyhow, bail};
 use std::io::Write as _;
@@ -98,18 +98,21 @@ pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
             named.display()
         )
     })?;
-    let before = database.exists();
+    let _only = backup::only_one(&database)?;
+    let before = (database.exists(), notice::newest(&database));
     let held_by_it = backup::unpack(named, input, &database).await?;
-    if backup::put_in_place_now(&database)? {
+    if backup::put_in_place_now(&database).await? {
         say("The gateway does not run; the backup is in place for its next start.")?;
     } else {
         wait_for_the_gateway(&database).await?;
         say("The running gateway has put the backup in place and started its parts again.")?;
     }
     say(format!("{}.", held(&held_by_it)))?;
-    if before {
+    if before.0 {
         say("The records of before are kept beside core.db as core.db.before-restore-…")?;
     }
+    let told = notice::newest(&database).filter(|told| before.1.as_ref() != Some(told));
+    told.map_or(Ok(()), say)?;
     missing(&held_by_it).map_or(Ok(()), say)
 }
 

@@ -5,11 +5,12 @@
 
 use super::files::{put_in_place, set_aside, sync_folder, with};
 use super::store::Lock;
-use super::{JournalError, check, snapshot};
+use super::{JournalError, carry, check, notice, snapshot};
 use crate::disk::{Disk, is_want_of_room};
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ const PHOTOS: &str = "photos";
 const WORK: &str = ".zhiban-backup-";
 /// So much of a file is read at once.
 const PIECE: usize = 64 << 10;
+/// What a tar archive consists of.
+const BLOCK: u64 = 512;
 /// A photo that was removed between copying the records and copying it is looked for this often.
 const TRIES: usize = 3;
 
@@ -68,6 +71,11 @@ pub enum BackupError {
     /// Where it is to be written lies something that is no file.
     #[error("{path} is a link, a pipe or a device; name a plain file, or write - for standard output", path = .0.display())]
     NoFile(PathBuf),
+    /// Another restore is at work.
+    #[error(
+        "another zhiban restore is at work in this data folder; wait until it is done. Nothing was changed"
+    )]
+    Another,
     /// It is none of ours, or not whole.
     #[error("{path} is no whole backup of a gateway: {what}; nothing was changed", path = path.display())]
     NotWhole {
@@ -340,6 +348,21 @@ fn unpacked(database: &Path) -> (PathBuf, PathBuf) {
     )
 }
 
+/// To be held while a backup is put back: two at once would write into one folder, and one take the other's away.
+///
+/// # Errors
+/// Another holds it, or the folder cannot be used.
+pub fn only_one(database: &Path) -> Result<File, BackupError> {
+    let folder = super::store::folder_of(database);
+    super::store::prepare_folder(database)?;
+    let held = File::open(folder).map_err(at(folder))?;
+    match held.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => Err(BackupError::Another),
+        // A file system without locks: better unlocked than no backup.
+        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(held),
+    }
+}
+
 /// Whether a backup waits to be put in place.
 pub fn waits(database: &Path) -> bool {
     unpacked(database).1.join(RECORDS).exists()
@@ -350,10 +373,10 @@ pub fn waits(database: &Path) -> bool {
 ///
 /// # Errors
 /// A file cannot be moved; the next start goes on with it.
-pub fn put_in_place_now(database: &Path) -> Result<bool, BackupError> {
+pub async fn put_in_place_now(database: &Path) -> Result<bool, BackupError> {
     match Lock::take(database) {
         Ok(_held) => {
-            apply(database).map_err(at(database))?;
+            apply(database).await?;
             Ok(true)
         }
         Err(JournalError::InUse(_)) => Ok(false),
@@ -413,6 +436,7 @@ pub async fn unpack(
         let (mut contents, photos) = contents(&records)
             .await
             .map_err(|error| not_whole(format!("core.db in it holds no work orders ({error})")))?;
+        forget_unnamed(&new.join(PHOTOS), &photos)?;
         for photo in photos {
             match std::fs::read(new.join(PHOTOS).join(&photo.file)) {
                 Ok(bytes) if hex(&Sha256::digest(&bytes)) == photo.sha256 => contents.photos += 1,
@@ -430,6 +454,18 @@ pub async fn unpack(
     std::fs::rename(&new, &ready).map_err(at(&ready))?;
     sync_folder(&ready).map_err(at(&ready))?;
     done
+}
+
+/// What the records do not name is no photo of an order, and nothing would ever remove it.
+fn forget_unnamed(folder: &Path, named: &[Named]) -> Result<(), BackupError> {
+    for entry in std::fs::read_dir(folder).map_err(at(folder))? {
+        let path = entry.map_err(at(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !named.iter().any(|photo| photo.file == name) {
+            std::fs::remove_file(&path).map_err(at(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes away what a backup that was killed has left; to be called at a start.
@@ -453,9 +489,12 @@ fn unpack_files(from: &Path, input: impl Read, to: &Path) -> Result<(), BackupEr
         path: from.to_owned(),
         what: what.to_string(),
     };
-    let mut tar = tar::Archive::new(input);
+    let read = Cell::new(0);
+    let mut tar = tar::Archive::new(Counted { input, read: &read });
+    let mut end = 0;
     for entry in tar.entries().map_err(|error| not_whole(&error))? {
         let mut entry = entry.map_err(|error| not_whole(&error))?;
+        end = entry.raw_file_position() + entry.size().next_multiple_of(BLOCK);
         let name = entry.path().map_err(|error| not_whole(&error))?;
         let name = name.to_string_lossy().into_owned();
         let photo = name.strip_prefix("photos/").is_some_and(is_photo_name);
@@ -475,21 +514,74 @@ fn unpack_files(from: &Path, input: impl Read, to: &Path) -> Result<(), BackupEr
         }
         file.sync_all().map_err(at(&path))?;
     }
+    // An archive ends with an empty block: one that was cut between two files has none.
+    if read.get() <= end {
+        return Err(not_whole(&"its end is missing"));
+    }
     Ok(())
+}
+
+/// Counts what is read.
+struct Counted<'a, R> {
+    input: R,
+    read: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(piece)?;
+        self.read.set(self.read.get() + read as u64);
+        Ok(read)
+    }
 }
 
 fn is_photo_name(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Puts a backup in place that waits, and says what the records before it are called now. To be
-/// called while nobody works on the records. It may be cut short anywhere and called again.
-pub(super) fn apply(database: &Path) -> io::Result<Option<PathBuf>> {
+/// Puts a backup in place that waits; to be called while nobody works on the records. What devices said last is taken
+/// over into it, and what was open and is not in it is told before. It may be cut short anywhere and called again.
+pub(super) async fn apply(database: &Path) -> Result<(), JournalError> {
     let (_, ready) = unpacked(database);
     let records = ready.join(RECORDS);
     if !records.exists() {
-        return Ok(None);
+        return Ok(());
     }
+    if let Some(words) = what_is_left_behind(database, &records).await {
+        let words = format!(
+            "A backup was restored. {words}. The records of before are kept as core.db.before-restore-…"
+        );
+        tracing::warn!("{words}");
+        let told = notice::write(&notice::next(database), &words);
+        told.map_err(|error| unwritable(database, error))?;
+    }
+    let kept = swap(database, &ready).map_err(|error| unwritable(database, error))?;
+    tracing::warn!(kept = %kept.unwrap_or_default().display(), "a backup was restored");
+    Ok(())
+}
+
+fn unwritable(database: &Path, error: io::Error) -> JournalError {
+    JournalError::Unwritable {
+        folder: super::store::folder_of(database).to_owned(),
+        error,
+    }
+}
+
+async fn what_is_left_behind(before: &Path, records: &Path) -> Option<String> {
+    if std::fs::metadata(before).map_or(0, |found| found.len()) == 0 {
+        return None;
+    }
+    match carry::over(before, records).await {
+        Ok(left) => left.told(),
+        Err(error) => Some(format!(
+            "The records of before cannot be read ({}): what was open in them is not known",
+            error.chain()
+        )),
+    }
+}
+
+/// Returns what the records before it are called now.
+fn swap(database: &Path, ready: &Path) -> io::Result<Option<PathBuf>> {
     let photos = database.with_file_name(PHOTOS);
     std::fs::create_dir_all(&photos)?;
     for photo in std::fs::read_dir(ready.join(PHOTOS))? {
@@ -498,7 +590,7 @@ pub(super) fn apply(database: &Path) -> io::Result<Option<PathBuf>> {
     }
     File::open(&photos)?.sync_all()?;
     let kept = set_aside(database, "before-restore")?;
-    put_in_place(&records, database)?;
-    std::fs::remove_dir_all(&ready)?;
-    Ok(Some(kept.unwrap_or_else(|| database.to_owned())))
+    put_in_place(&ready.join(RECORDS), database)?;
+    std::fs::remove_dir_all(ready)?;
+    Ok(kept)
 }

@@ -148,7 +148,7 @@ impl Journal {
 
     /// What a start had to do with damaged records, until somebody took note of it.
     pub fn notice(&self) -> Option<String> {
-        super::start::notice(self.store.file())
+        super::notice::newest(self.store.file())
     }
 
     /// The open file, for accounts and the outbox.

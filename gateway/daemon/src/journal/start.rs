@@ -3,15 +3,12 @@
 //! It goes on with the best that there is, says so until somebody has read it, and keeps the
 //! damaged file. It never goes back to an older state without a word.
 
-use super::files::{named, put_in_place, set_aside, stamp, sync_folder, with};
-use super::{JournalError, backup, check, snapshot};
+use super::files::{named, put_in_place, set_aside, with};
+use super::{JournalError, backup, carry, check, notice, snapshot};
 use std::path::{Path, PathBuf};
 
 /// Damaged files of so many starts are kept.
 const KEPT: usize = 5;
-
-/// The beginning of the name of a file that says what a start had to do.
-const NOTICE: &str = "core.db.notice-";
 
 /// One start.
 pub(super) struct Start<'a> {
@@ -39,9 +36,7 @@ impl<'a> Start<'a> {
     /// Carries out what was asked for while the gateway was running, and notices a missing file.
     pub(super) async fn prepare(&mut self) -> Result<(), JournalError> {
         backup::tidy(self.file);
-        if let Some(kept) = backup::apply(self.file).map_err(self.unwritable())? {
-            tracing::warn!(kept = %kept.display(), "a backup was restored");
-        }
+        backup::apply(self.file).await?;
         let gone = match std::fs::metadata(self.file) {
             Ok(found) if found.len() == 0 => Some("it is empty"),
             Ok(_) => None,
@@ -71,8 +66,8 @@ impl<'a> Start<'a> {
         }
         let why = why.chain();
         // Nothing older is put in place before there is room to say so.
-        let notice = self.file.with_file_name(format!("{NOTICE}{}.txt", stamp()));
-        std::fs::write(&notice, format!("{why}.\n")).map_err(&io)?;
+        let notice = notice::next(self.file);
+        notice::write(&notice, &format!("{why}.")).map_err(&io)?;
         self.notice = Some(notice);
         if let Some(words) = self.put_best_in_place().await? {
             self.tell(&format!("{why}. {words}")).map_err(&io)?;
@@ -107,13 +102,33 @@ impl<'a> Start<'a> {
                 // No room for two of it.
                 std::fs::rename(&snapshot, &new).map_err(self.unwritable())?;
             }
+            let left = self.carried_into(&new).await;
             put_in_place(&new, self.file).map_err(self.unwritable())?;
             let name = snapshot.file_name().unwrap_or_default().to_string_lossy();
             return Ok(Some(format!(
-                "The snapshot {name} is used instead: what was recorded after it is missing"
+                "The snapshot {name} is used instead: what was recorded after it is missing{left}"
             )));
         }
         Ok(None)
+    }
+
+    /// Takes over what can still be read of the damaged file, and says what of it was open.
+    async fn carried_into(&self, new: &Path) -> String {
+        let Some(damaged) = &self.aside else {
+            return String::new();
+        };
+        match carry::over(damaged, new).await {
+            Ok(left) => left
+                .told()
+                .map_or_else(String::new, |left| format!(". {left}")),
+            Err(error) => {
+                tracing::warn!(
+                    error = error.chain(),
+                    "what was open in the damaged file cannot be read"
+                );
+                ". What was open then cannot be read any more".to_owned()
+            }
+        }
     }
 
     /// A copy that the last run made of its records when their file was removed under it.
@@ -173,10 +188,8 @@ impl<'a> Start<'a> {
         });
         let words = format!("{words}.{}", kept.unwrap_or_default());
         tracing::error!("{words}");
-        let new = || self.file.with_file_name(format!("{NOTICE}{}.txt", stamp()));
-        let notice = self.notice.clone().unwrap_or_else(new);
-        std::fs::write(&notice, format!("{words}\n"))?;
-        sync_folder(&notice)?;
+        let next = || notice::next(self.file);
+        notice::write(&self.notice.clone().unwrap_or_else(next), &words)?;
         self.forget_oldest();
         Ok(())
     }
@@ -200,16 +213,4 @@ impl<'a> Start<'a> {
             error,
         }
     }
-}
-
-/// What a start had to do and nobody has taken away since, the newest.
-pub(super) fn notice(file: &Path) -> Option<String> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let newest = named(folder, NOTICE, ".txt").into_iter().next()?;
-    let words = std::fs::read_to_string(&newest).unwrap_or_default();
-    let name = newest.file_name()?.to_string_lossy().into_owned();
-    Some(format!(
-        "{} Remove the file {name} when this is known.",
-        words.trim()
-    ))
 }

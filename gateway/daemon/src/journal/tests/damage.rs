@@ -136,6 +136,11 @@ async fn one_damaged_bit_never_keeps_the_gateway_from_recording() {
             }
             Some(notice) => {
                 assert!(notice.contains("snapshot core-"), "byte {place}: {notice}");
+                let said = ["Work orders that were open", "cannot be read any more"];
+                assert!(
+                    said.iter().any(|said| notice.contains(said)),
+                    "byte {place}: {notice}"
+                );
                 assert_eq!(before, kept.in_snapshot, "byte {place}: {notice}");
                 let aside = files::named(file.parent().unwrap(), "core.db.damaged-", "Z");
                 assert_eq!(std::fs::read(&aside[0]).unwrap(), damaged, "it is kept");
@@ -507,7 +512,7 @@ async fn a_backup_brings_back_records_and_photos_of_one_moment() {
     assert_eq!(unpack(&tar, &building).await.unwrap(), made);
     assert!(backup::waits(&building.file()));
     assert!(
-        !backup::put_in_place_now(&building.file()).unwrap(),
+        !backup::put_in_place_now(&building.file()).await.unwrap(),
         "somebody works on it"
     );
     building.kill_and_restart().await;
@@ -520,6 +525,81 @@ async fn a_backup_brings_back_records_and_photos_of_one_moment() {
         "Z",
     );
     assert_eq!(kept.len(), 1, "what was replaced is kept");
+}
+
+#[tokio::test]
+async fn what_stands_is_raised_again_after_a_restore_and_what_was_open_is_named() {
+    let mut building = building().await;
+    building.set("A2/slow", true).await;
+    let tar = building.file().with_extension("tar");
+    backup::make(&building.file(), &tar).await.unwrap();
+    building.now = minutes(1);
+    building.set(TRAPPED, true).await;
+    building.set(DOOR, true).await;
+    let trapped = building.journal.model().point_by_key(TRAPPED).unwrap();
+    // As a panel says it once, in a message that the broker will not send again.
+    let said = Step {
+        at: building.now,
+        points: vec![(trapped, Value::Flag(true), building.now)],
+        ..Step::default()
+    };
+    building.journal.commit(&said).await.unwrap();
+    unpack(&tar, &building).await.unwrap();
+    building.kill_and_restart().await;
+    let notice = building.journal.notice().unwrap();
+    for named in [
+        "A1 Passengers trapped; A1 Door fault",
+        "WO-",
+        "before-restore",
+    ] {
+        assert!(notice.contains(named), "{notice}");
+    }
+    assert!(!notice.contains("A2"), "it is in the backup: {notice}");
+    building.now = minutes(2);
+    building.handle(zhiban_core::Input::Tick).await.unwrap();
+    let model = building.journal.model().clone();
+    let raised: Vec<String> = building
+        .snapshot()
+        .alarms
+        .values()
+        .map(|alarm| model.rule(alarm.rule).rule.id.clone())
+        .collect();
+    assert_eq!(raised, ["slow", "entrapment"]);
+}
+
+#[tokio::test]
+async fn two_do_not_restore_at_once() {
+    let building = building().await;
+    let held = backup::only_one(&building.file()).unwrap();
+    let error = backup::only_one(&building.file()).unwrap_err();
+    assert!(error.to_string().contains("Nothing was changed"), "{error}");
+    drop(held);
+    backup::only_one(&building.file()).unwrap();
+}
+
+#[tokio::test]
+async fn a_photo_that_no_record_names_is_not_put_in_place() {
+    let mut building = building().await;
+    let photo = with_photo(&mut building).await;
+    let tar = building.file().with_extension("tar");
+    backup::make(&building.file(), &tar).await.unwrap();
+    let stray = photo.with_file_name("f".repeat(32));
+    let whole = std::fs::read(&tar).unwrap();
+    let mut longer = tar::Builder::new(Vec::new());
+    let mut archive = tar::Archive::new(whole.as_slice());
+    for entry in archive.entries().unwrap() {
+        let entry = entry.unwrap();
+        longer.append(&entry.header().clone(), entry).unwrap();
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_size(3);
+    let name = format!("photos/{}", "f".repeat(32));
+    longer.append_data(&mut header, name, &b"abc"[..]).unwrap();
+    std::fs::write(&tar, longer.into_inner().unwrap()).unwrap();
+    unpack(&tar, &building).await.unwrap();
+    building.kill_and_restart().await;
+    assert!(photo.exists());
+    assert!(!stray.exists());
 }
 
 async fn unpack(tar: &Path, building: &Building) -> Result<backup::Contents, backup::BackupError> {
@@ -557,6 +637,11 @@ async fn what_is_no_whole_backup_changes_nothing() {
     backup::make(&building.file(), &tar).await.unwrap();
     let bytes = std::fs::read(&tar).unwrap();
     let cut = bytes.len() / 2;
+    // Between the records and the photo.
+    let border = bytes
+        .windows(7)
+        .rposition(|some| some == b"photos/")
+        .unwrap();
     // One letter of a text, which no check of the structure sees.
     let mut flipped = bytes.clone();
     let place = flipped.windows(8).rposition(|some| some == b"approved");
@@ -564,7 +649,13 @@ async fn what_is_no_whole_backup_changes_nothing() {
     let mut photo = bytes.clone();
     let place = photo.windows(3).rposition(|some| some == b"abc").unwrap();
     photo[place] = b'x';
-    for wrong in [&b"no archive"[..], &bytes[..cut], &flipped, &photo] {
+    for wrong in [
+        &b"no archive"[..],
+        &bytes[..cut],
+        &bytes[..border],
+        &flipped,
+        &photo,
+    ] {
         std::fs::write(&tar, wrong).unwrap();
         let error = unpack(&tar, &building).await.unwrap_err();
         assert!(error.to_string().contains("nothing was changed"), "{error}");
