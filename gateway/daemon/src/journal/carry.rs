@@ -12,6 +12,9 @@ use std::path::Path;
 /// So many open records are named.
 const NAMED: usize = 20;
 
+/// A point's key, its last value as text, and when it had it.
+type PointRow = (String, String, i64);
+
 /// What was open in the records that are replaced and is not open in those that replace them, in words.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct LeftBehind {
@@ -53,9 +56,9 @@ pub(super) async fn over(old: &Path, new: &Path) -> Result<LeftBehind, JournalEr
     let read = async {
         let points = "select key, value, at from point";
         let points = sqlx::query_as(points).fetch_all(&mut old).await?;
-        Ok((points, open(&mut old).await?))
+        Ok::<(Vec<PointRow>, Open), sqlx::Error>((points, open(&mut old).await?))
     };
-    let read: Result<(Vec<(String, String, i64)>, Open), sqlx::Error> = read.await;
+    let read = read.await;
     old.close().await?;
     let (points, before) = read?;
     let options = SqliteConnectOptions::new().filename(new);
