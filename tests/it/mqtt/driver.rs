@@ -42,14 +42,15 @@ kind = "text"
 mqtt = { topic = "{topic}/text", read = "raw" }
 "#;
 
-fn device(topic: &str) -> Device {
+/// The first is P7 with points from 70 on, the next P8 from 80 on.
+fn device(number: u8, topic: &str) -> Device {
     let profile: Profile = toml::from_str(PROFILE).unwrap();
     Device {
-        asset: AssetId(7),
-        code: "P7".to_owned(),
+        asset: AssetId(u32::from(number)),
+        code: format!("P{number}"),
         decoders: profile.decoders(),
         profile: Arc::new(profile),
-        first_point: PointId(70),
+        first_point: PointId(10 * u32::from(number)),
         unit: 0,
         life_safety: false,
         topic: topic.to_owned(),
@@ -94,7 +95,15 @@ impl Driver {
         Self::remembering(link, topic, Memory::default())
     }
 
+    pub(super) fn of_several(link: MqttLink, topics: &[&str]) -> Self {
+        Self::with(link, topics, Memory::default())
+    }
+
     pub(super) fn remembering(link: MqttLink, topic: &str, memory: Memory) -> Self {
+        Self::with(link, &[topic], memory)
+    }
+
+    fn with(link: MqttLink, topics: &[&str], memory: Memory) -> Self {
         let (engine, messages) = EngineHandle::channel();
         let stop = CancellationToken::new();
         let board = Arc::new(Board::default());
@@ -107,7 +116,10 @@ impl Driver {
             stop: stop.clone(),
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(mqtt::run(context, link, vec![device(topic)]));
+        let devices = (7..)
+            .zip(topics)
+            .map(|(number, topic)| device(number, topic));
+        tasks.spawn(mqtt::run(context, link, devices.collect()));
         Self {
             name,
             board,

@@ -70,3 +70,35 @@ async fn what_comes_or_does_not_come_of_a_device_is_named_until_it_is_right() {
     said(&driver, None).await;
     driver.end().await;
 }
+
+/// Mosquitto closes the connection of who asks for a topic of more than 200 levels, as other brokers do for topics that
+/// the user may not read.
+#[tokio::test]
+async fn a_topic_for_which_the_broker_closes_the_connection_costs_no_other_device() {
+    let Some(broker) = Mosquitto::start().await else {
+        return;
+    };
+    let deep = "deep/".repeat(201);
+    let mut driver = Driver::of_several(plain(broker.port()), &["P7", deep.trim_end_matches('/')]);
+    wait_until(PATIENCE, "the topic is named", async || {
+        let fault = driver.board.device_fault("P8");
+        fault.is_some_and(|fault| {
+            fault.kind == "filter_refused" && fault.detail.contains("closes the connection")
+        })
+    })
+    .await;
+    let publisher = Publisher::start(broker.port()).await;
+    settle(&mut driver, &publisher).await;
+    publisher.publish("P7/state", "{\"n\": 8}").await;
+    assert_eq!(driver.number().await, 8);
+    said(&driver, None).await;
+    driver.says(Some("closes the connection")).await;
+    let lines = driver.board.checks();
+    assert!(
+        lines
+            .iter()
+            .all(|line| !line.detail.contains("another client")),
+        "{lines:?}"
+    );
+    driver.end().await;
+}

@@ -6,6 +6,7 @@
 mod acks;
 mod clock;
 mod decode;
+mod denied;
 mod earlier;
 mod frames;
 mod inbox;

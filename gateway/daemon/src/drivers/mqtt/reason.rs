@@ -155,8 +155,17 @@ impl Reasons {
         self.tell(one, Why::NothingCame, topics.join(", "), String::new(), "");
     }
 
-    /// The broker refuses a topic.
-    pub(super) fn filter_refused(&self, filter: &str) {
+    /// A topic that was refused is asked for again: what comes of it counts.
+    pub(super) fn filter_asked(&self, filter: &str) {
+        let asked = self
+            .devices
+            .iter()
+            .filter(|one| one.filters.contains(filter));
+        asked.for_each(|one| one.refused.store(false, Ordering::Relaxed));
+    }
+
+    /// The broker refuses a topic; `detail` is how, where there is more to say.
+    pub(super) fn filter_refused(&self, filter: &str, detail: &str) {
         for one in &self.devices {
             if one.filters.contains(filter) {
                 one.refused.store(true, Ordering::Relaxed);
@@ -165,7 +174,7 @@ impl Reasons {
                     Why::FilterRefused,
                     filter.to_owned(),
                     String::new(),
-                    "",
+                    detail,
                 );
             }
         }
@@ -297,7 +306,7 @@ mod tests {
         assert_eq!(kind("A"), Some("broker_refused"), "it had waited");
         reasons.connected();
         assert_eq!((kind("A"), kind("B")), (None, Some("nothing_came")));
-        reasons.filter_refused("a/more");
+        reasons.filter_refused("a/more", "");
         reasons.good(0);
         reasons.good(1);
         assert_eq!((kind("A"), kind("B")), (Some("filter_refused"), None));

@@ -2,6 +2,7 @@
 //! gateway is far behind it reads no further, and the broker's acknowledgements come later.
 
 use super::acks::{Acks, NotDurable, Owed};
+use super::denied::{self, Denied};
 use super::earlier::Earlier;
 use super::frames::Frame;
 use super::inbox::{Inbox, Received};
@@ -14,7 +15,7 @@ use crate::health::Board;
 use rumqttc::{
     ConnAck, Packet, Publish, QoS, Subscribe, SubscribeFilter, SubscribeReasonCode, mqttbytes,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,6 +26,10 @@ const GRACE: Duration = Duration::from_secs(3);
 /// The longest wait between two attempts: what the broker holds for the gateway, a fire among it,
 /// must not wait for long once the broker is back.
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// What is said of a topic that is left out.
+const CLOSES: &str = "the broker closes the connection when it is asked for this topic, which is left out; it is asked \
+                      for again each hour and after a reload";
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +114,13 @@ pub(super) struct Session {
     lost_at: Option<Instant>,
     /// Why the last attempt ended, so that the log says it once.
     trouble: Option<String>,
-    /// The requests that the broker confirms by their numbers.
+    /// The requests that the broker has still to answer, by their numbers.
     requested: Vec<Subscribe>,
+    /// Those that are asked one at a time, each after the answer to the one before.
+    waiting: VecDeque<Subscribe>,
+    /// When the first of these is asked.
+    ask_at: Option<Instant>,
+    denied: Denied,
     /// Those that it refused.
     refused: BTreeSet<String>,
     reasons: Arc<Reasons>,
@@ -147,6 +157,9 @@ impl Session {
             lost_at: Some(Instant::now() + GRACE),
             trouble: None,
             requested: Vec::new(),
+            waiting: VecDeque::new(),
+            ask_at: None,
+            denied: Denied::default(),
             refused: BTreeSet::new(),
             reasons: Arc::default(),
             earlier,
@@ -200,6 +213,8 @@ impl Session {
                 settled = self.acks.settle() => settled.map_err(|NotDurable| End::NotDurable)?,
                 () = until(self.lost_at) => self.tell_lost(),
                 () = until(self.takeover.over()) => self.uncontested(),
+                () = until(self.ask_at) => self.ask_next(&mut line)?,
+                () = until(self.denied.due()), if self.is_answered() => self.ask_again(&mut line)?,
             }
         }
     }
@@ -231,12 +246,22 @@ impl Session {
         self.takeover.accepted(Instant::now());
         self.epoch = self.acks.begin();
         self.lost_at = None;
-        self.refused.clear();
+        self.refused = self.denied.all().cloned().collect();
         self.reasons.connected();
+        for filter in &self.refused {
+            self.reasons.filter_refused(filter, CLOSES);
+        }
+        (self.requested, self.waiting, self.ask_at) = Default::default();
         let subscriptions = self.subscriptions();
         let next = subscriptions.last().map_or(1, |last| last.pkid + 1);
-        for request in subscriptions {
-            line.subscribe(request)?;
+        if self.denied.apart() {
+            self.waiting = subscriptions.into();
+            self.ask_at = Some(Instant::now() + denied::QUIET);
+        } else {
+            self.requested.clone_from(&subscriptions);
+            for request in subscriptions {
+                line.subscribe(request)?;
+            }
         }
         for request in self.earlier.take_back(welcome.session_present, next) {
             line.unsubscribe(request)?;
@@ -269,6 +294,7 @@ impl Session {
                 Frame::Oversize(publish, size) => self.received(publish, Some(size)),
                 Frame::Packet(Packet::SubAck(confirmed)) => {
                     self.confirmed(confirmed.pkid, &confirmed.return_codes);
+                    self.ask_next(line)?;
                     true
                 }
                 Frame::Packet(Packet::UnsubAck(confirmed)) => {
@@ -299,38 +325,75 @@ impl Session {
             .partition(|filter| mqttbytes::valid_filter(filter));
         for filter in wrong {
             tracing::error!(link = %self.name, filter, "a topic filter is not valid");
-            self.reasons.filter_refused(filter);
+            self.reasons.filter_refused(filter, "");
         }
+        let asked: Vec<&String> = valid
+            .iter()
+            .filter(|one| !self.denied.is_out(one))
+            .copied()
+            .collect();
+        let together = if self.denied.apart() { 1 } else { FILTERS };
         let filters = |some: &[&String]| {
             let filters = some.iter().map(|filter| (*filter).clone());
             filters
                 .map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce))
                 .collect()
         };
-        let numbered = (1..).zip(valid.chunks(FILTERS));
+        let numbered = (1..).zip(asked.chunks(together));
         let requests: Vec<Subscribe> = numbered
             .map(|(pkid, some)| Subscribe {
                 pkid,
                 filters: filters(some),
             })
             .collect();
-        self.unconfirmed = requests.len();
-        self.requested.clone_from(&requests);
+        let all = asked.len() == valid.len();
+        self.unconfirmed = if all { requests.len() } else { usize::MAX };
         requests
+    }
+
+    /// Whether nothing is asked that the broker did not answer.
+    fn is_answered(&self) -> bool {
+        self.requested.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Asks for the next topic of those that are asked for one at a time.
+    fn ask_next(&mut self, line: &mut Line) -> Result<(), End> {
+        self.ask_at = None;
+        if self.is_answered() {
+            self.denied.answered();
+        } else if self.requested.is_empty()
+            && let Some(next) = self.waiting.pop_front()
+        {
+            self.requested.push(next.clone());
+            line.subscribe(next)?;
+        }
+        Ok(())
+    }
+
+    /// Asks once more for a topic that was left out: somebody may have let the gateway read it.
+    fn ask_again(&mut self, line: &mut Line) -> Result<(), End> {
+        let Some(filter) = self.denied.again() else {
+            return Ok(());
+        };
+        self.refused.remove(&filter);
+        self.reasons.filter_asked(&filter);
+        self.show();
+        let filters = vec![SubscribeFilter::new(filter, QoS::AtLeastOnce)];
+        self.waiting.push_back(Subscribe { pkid: 1, filters });
+        self.ask_next(line)
     }
 
     /// The broker's answer to a request: a code for each of its filters, in their order.
     fn confirmed(&mut self, number: u16, codes: &[SubscribeReasonCode]) {
-        let asked = self.requested.iter().find(|asked| asked.pkid == number);
-        let pairs = asked
-            .into_iter()
-            .flat_map(|asked| &asked.filters)
-            .zip(codes);
+        let place = self.requested.iter().position(|asked| asked.pkid == number);
+        let asked = place.map(|place| self.requested.remove(place));
+        let filters = asked.iter().flat_map(|asked| &asked.filters);
+        let pairs = filters.zip(codes);
         let refused = pairs.filter(|(_, code)| **code == SubscribeReasonCode::Failure);
         let refused: Vec<String> = refused.map(|(filter, _)| filter.path.clone()).collect();
         for filter in &refused {
             tracing::error!(link = %self.name, filter, "the broker refuses the subscription to a topic");
-            self.reasons.filter_refused(filter);
+            self.reasons.filter_refused(filter, "");
         }
         if codes.contains(&SubscribeReasonCode::Failure) {
             // Not confirmed: it is asked for again at the next connection.
@@ -390,7 +453,8 @@ impl Session {
     fn note(&mut self, end: &End, now: Instant) {
         self.count("zhiban_mqtt_disconnects_total", end.kind());
         let before = self.takeover.suspected();
-        self.takeover.ended(end.by_broker(), now);
+        let for_a_topic = self.note_unanswered(end, now);
+        self.takeover.ended(end.by_broker() && !for_a_topic, now);
         let contested = self.takeover.suspected();
         if contested && !before {
             tracing::error!(link = %self.name, "{}", self.contest());
@@ -410,6 +474,27 @@ impl Session {
             self.show();
         }
         self.tell_contested();
+    }
+
+    /// Notes what the broker had not answered when the connection ended, and says whether it closed for a topic.
+    fn note_unanswered(&mut self, end: &End, now: Instant) -> bool {
+        let unanswered = self.requested.iter().flat_map(|asked| &asked.filters);
+        let unanswered: Vec<&str> = unanswered.map(|filter| filter.path.as_str()).collect();
+        let by_broker = end.by_broker();
+        let was_apart = self.denied.apart();
+        let out = self.denied.ended(by_broker, &unanswered, now);
+        let for_a_topic = by_broker && !unanswered.is_empty();
+        if for_a_topic && !was_apart {
+            tracing::warn!(
+                link = %self.name,
+                "the broker closed the connection when it was asked for topics; they are asked for one at a time"
+            );
+        }
+        if let Some(filter) = out {
+            tracing::error!(link = %self.name, filter, "{CLOSES}");
+        }
+        (self.requested, self.waiting, self.ask_at) = Default::default();
+        for_a_topic
     }
 
     /// Tells the feeding task whether another client takes the connection. Without room that waits.
@@ -443,9 +528,11 @@ impl Session {
         let contest = self.takeover.suspected().then(|| self.contest());
         let trouble = self.trouble.as_deref().unwrap_or("no answer yet");
         let refused = self.refused.first().map(|filter| {
+            let closes = self.denied.all().next().map(|filter| format!("; for \"{filter}\" {CLOSES}"));
             format!(
-                "the broker refuses {} of the topics, \"{filter}\" among them: let the gateway's user read them",
-                self.refused.len()
+                "the broker refuses {} of the topics, \"{filter}\" among them: let the gateway's user read them{}",
+                self.refused.len(),
+                closes.unwrap_or_default()
             )
         });
         let detail = match up {
@@ -594,6 +681,7 @@ mod tests {
         for _ in 0..3 {
             session.welcome(&welcome(true), &mut line).unwrap();
             assert!(check(&session).ok);
+            session.confirmed(1, &[SubscribeReasonCode::Success(QoS::AtLeastOnce)]);
             session.note(&Broken::Closed.into(), Instant::now());
         }
         session.welcome(&welcome(true), &mut line).unwrap();
