@@ -80,6 +80,37 @@ async fn a_hole_is_learned_once_and_trials_take_no_point() {
     driver.end().await;
 }
 
+/// However a device says that it has not a register, by an exception of its taste or by silence: its others are read.
+#[tokio::test]
+async fn holes_cost_no_register_however_a_device_says_that_it_has_none() {
+    let (known, rows) = islands();
+    let manners: [Option<u8>; 4] = [Some(1), Some(3), Some(4), None];
+    for manner in manners {
+        let known = known.clone();
+        let peer = Peer::start(Framing::Tcp, move |asked| {
+            let all = (asked.address..asked.address + asked.count).all(|at| known.contains(&at));
+            match manner {
+                _ if all => Reply::Now(asked.right()),
+                Some(code) => Reply::Now(asked.refusal(code)),
+                None => Reply::Silence,
+            }
+        });
+        let peer = peer.await;
+        let device = devices([1], profile(&rows, 125, Duration::from_millis(100)));
+        let mut driver = Driver::start(peer.port(), Framing::Tcp, device);
+        let mut good = BTreeSet::new();
+        let all = tokio::time::timeout(PATIENCE, async {
+            while good.len() < rows.len() {
+                let samples = driver.batch().await.samples.into_iter();
+                let read = samples.filter(|sample| sample.quality == Quality::Good);
+                good.extend(read.map(|sample| sample.point.0));
+            }
+        });
+        assert!(all.await.is_ok(), "{manner:?}: only {good:?} are read");
+        driver.end().await;
+    }
+}
+
 /// What a device makes of the header of its answer.
 type Header = fn(Asked) -> Vec<u8>;
 

@@ -66,7 +66,13 @@ async fn the_board_says_why_a_device_is_not_read() {
             (Some(1), exception),
             "{kind}"
         );
-        assert!(fault.asked.starts_with("holding 0, "), "{}", fault.asked);
+        // What is refused is asked in smaller pieces, of which any may be the last.
+        let first = if exception.is_some() {
+            "holding "
+        } else {
+            "holding 0, "
+        };
+        assert!(fault.asked.starts_with(first), "{}", fault.asked);
         assert!(fault.answer.starts_with(answer), "{kind}: {}", fault.answer);
         assert_eq!(fault.answer.is_empty(), kind == "timeout", "{kind}");
         peer.follow(|asked| Reply::Now(asked.right())).await;

@@ -27,6 +27,9 @@ struct Whole {
     unkept: bool,
 }
 
+/// A read that was asked in vain once more so often, while its unit answered in between, is made smaller.
+const IN_VAIN: u32 = 2;
+
 /// One request as it is asked, and how it fares.
 pub(super) struct Read {
     /// The request.
@@ -39,6 +42,8 @@ pub(super) struct Read {
     pub(super) answered: bool,
     /// Since when it waits to be asked.
     pub(super) due: Option<Instant>,
+    /// When it was last asked in vain, and how often its unit answered something else in between.
+    vain: Option<(Instant, u32)>,
 }
 
 impl Read {
@@ -106,7 +111,29 @@ impl Parts {
             breaker: Breaker::new(self.life_safety),
             answered: false,
             due,
+            vain: None,
         }
+    }
+
+    /// A read was not answered, `heard` is when its unit last answered anything. Whether it is the read that the
+    /// device does not answer: some are silent about registers that they do not have.
+    pub(super) fn is_in_vain(
+        &mut self,
+        index: usize,
+        heard: Option<Instant>,
+        now: Instant,
+    ) -> bool {
+        let Some(read) = self.reads.get_mut(index) else {
+            return false;
+        };
+        let alive = |at| heard.is_some_and(|heard| heard > at);
+        let times = match read.vain.filter(|_| !read.answered) {
+            Some((at, times)) if alive(at) => times + 1,
+            Some((_, times)) => times,
+            None => 0,
+        };
+        read.vain = Some((now, times));
+        times >= IN_VAIN
     }
 
     /// The reads as they are asked now.

@@ -52,6 +52,8 @@ pub(super) struct Unit {
     later: Option<Instant>,
     /// When it last gave a value.
     answered: Option<Instant>,
+    /// When it last answered anything, a fence too.
+    heard: Option<Instant>,
     /// Others of the line fall silent now.
     hurried: bool,
     state: LinkState,
@@ -101,6 +103,7 @@ impl Unit {
             breaker: Breaker::new(device.life_safety),
             later: None,
             answered: None,
+            heard: None,
             hurried: false,
             state: LinkState::Unknown,
             fault: None,
@@ -347,6 +350,7 @@ impl Unit {
         match answer {
             Ok(_) => {
                 endpoint.settled(unit);
+                self.heard = Some(Instant::now());
                 if self.breaker.is_open() {
                     self.parts.restart(asked);
                 }
@@ -420,6 +424,7 @@ impl Unit {
                 (read.answered, read.due) = (true, None);
                 self.breaker.succeeded(asked.elapsed());
                 self.answered = Some(Instant::now());
+                self.heard = self.answered;
                 cycle.answered += 1;
                 let rows = self.parts.reads().get(index).map(|read| &read.request.rows);
                 let rows = rows.map_or(&[][..], Vec::as_slice);
@@ -473,10 +478,19 @@ impl Unit {
         let now = Instant::now();
         if let Fault::Refused(code) = fault {
             self.breaker.close();
-            if matches!(code, 2 | 3) && self.parts.part(index, now) {
+            if matches!(code, 1..=4) && self.parts.part(index, now) {
                 cycle.parted += 1;
                 return true;
             }
+        }
+        let is_silence = matches!(fault, Fault::Timeout | Fault::Unreachable(_));
+        if is_silence
+            && self.parts.is_in_vain(index, self.heard, now)
+            && self.parts.part(index, now)
+        {
+            cycle.parted += 1;
+            self.breaker.failed(now);
+            return false;
         }
         let Some(read) = self.parts.get(index) else {
             return true;
