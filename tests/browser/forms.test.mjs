@@ -50,6 +50,32 @@ test("one press is one step, however soon the second follows", { skip: skip() },
   await page.context().close();
 });
 
+test("a key that is held down is one press", { skip: skip() }, async () => {
+  const no = await report("a held key");
+  await step(no, "approved");
+  await step(no, "assigned", { assignee: demo.said.user });
+  const page = await open(place(no));
+  await live(page);
+  // The step of the test's own is not the first press.
+  const assigned = Date.parse((await order(no)).events.at(-1).at);
+  while (Date.now() - assigned < 500) await order(no);
+  await page.locator(".dock button:not([aria-disabled=true])").first().focus();
+  // A second press is sent as what a browser sends of a key that is not let go.
+  await page.keyboard.down("Enter");
+  await page.locator("#step-on_site").waitFor({ timeout: SOON });
+  await settled(page);
+  await page.locator(".dock button:not([aria-disabled=true])").first().waitFor({ timeout: SOON });
+  await page.locator(".dock button").first().focus();
+  for (let n = 0; n < 10; n += 1) await page.keyboard.down("Enter");
+  await page.keyboard.up("Enter");
+  await settled(page);
+  assert.equal((await order(no)).status, "accepted");
+  await page.locator(".dock button").first().focus();
+  await page.keyboard.press("Enter");
+  await page.locator("#step-in_progress").waitFor({ timeout: SOON });
+  await page.context().close();
+});
+
 test("a double tap on a list opens an order and moves nothing", { skip: skip() }, async () => {
   const no = await report("double tap on the list");
   await step(no, "approved");

@@ -24,7 +24,7 @@ use axum::response::Response;
 use form::MoveInput;
 use serde::Deserialize;
 use zhiban_core::work_order::Actor;
-use zhiban_core::{Command, Refusal, WorkOrderNumber, WorkOrderStatus};
+use zhiban_core::{Command, Refusal, Timestamp, WorkOrderNumber, WorkOrderStatus};
 
 /// Orders on one page of the records.
 const PAGE: u32 = 50;
@@ -161,10 +161,25 @@ pub(super) async fn transition(
     Form(input): Form<MoveInput>,
 ) -> Result<Response, ApiError> {
     let no = number(&no)?;
+    if is_second_tap(&visit, &no).await? {
+        return Ok(home(&no));
+    }
     let actor = service::actor(&visit.app, &visit.me).await?;
     let step = take(&visit, &no, &input, actor);
     input.once.run(&visit, "", step).await?;
     Ok(home(&no))
+}
+
+/// One press is one step: without scripts the second tap of a double one meets the button of the next step. Scripts hold
+/// such a button for longer than this.
+async fn is_second_tap(visit: &Visit, no: &WorkOrderNumber) -> Result<bool, ApiError> {
+    const MOMENT: i64 = 450;
+    let (_, events) = detail::recorded(visit, no, true).await?;
+    let last = events.iter().rev().find(|event| event.from != event.to);
+    let age = |at: Timestamp| (visit.app.now)().millis() - at.millis();
+    Ok(last.is_some_and(|last| {
+        last.by.as_deref() == Some(visit.me.user.as_str()) && (0..MOMENT).contains(&age(last.at))
+    }))
 }
 
 /// Back to the order's page.

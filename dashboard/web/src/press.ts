@@ -62,6 +62,16 @@ export function listenForPresses(): void {
     event.preventDefault();
     event.stopImmediatePropagation();
   };
+  // A key that is held down is one press, and the next step's button has the focus by then.
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      const on = (kinds: string): boolean => (event.target as Element).closest(kinds) !== null;
+      if (!event.repeat) return;
+      if (event.key === "Enter" ? on("button,summary,input,select") : event.key === " " && on("button,summary")) stop(event);
+    },
+    true,
+  );
   document.addEventListener("click", (event) => (event.target as Element).closest("button[aria-disabled=true]") && stop(event), true);
   document.addEventListener(
     "submit",

@@ -173,7 +173,7 @@ impl OrderPage {
 }
 
 /// An order and its life as they are recorded; nothing when they cannot be read and the order is open.
-async fn recorded(
+pub(super) async fn recorded(
     visit: &Visit,
     no: &WorkOrderNumber,
     live: bool,
