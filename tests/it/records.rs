@@ -166,6 +166,32 @@ async fn a_record_store_that_is_removed_under_the_gateway_comes_back_whole() {
     site.wait_for_titles(&["one", "two"]).await;
 }
 
+/// As when its disk is unmounted: a start on an empty folder in its place would begin anew without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_that_goes_away_and_comes_back_costs_no_record() {
+    let site = Site::start().await;
+    site.add_order("before").await;
+    let away = site.folder.path().join("away");
+    std::fs::rename(site.data(), &away).unwrap();
+    let ready = async || http().get(format!("{}/readyz", site.url)).send().await;
+    wait_until(PATIENCE, "not ready", async || {
+        ready().await.is_ok_and(|answer| answer.status() == 503)
+    })
+    .await;
+    wait_until(PATIENCE, "what to do is said", async || {
+        site.gateway.log().contains("put the folder back")
+    })
+    .await;
+    assert!(!site.data().exists(), "nothing is begun anew");
+    std::fs::rename(&away, site.data()).unwrap();
+    wait_until(PATIENCE, "ready", async || {
+        ready().await.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    site.add_order("after").await;
+    site.wait_for_titles(&["before", "after"]).await;
+}
+
 /// What was recorded last is only in the log: a job that tidies up, or copies the folder, may take it away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_removed_under_the_gateway_loses_no_record() {

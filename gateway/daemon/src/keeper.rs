@@ -101,10 +101,14 @@ impl Keeper {
             if matches!(&error, JournalError::Gone { file, what } if whole(file, what)) {
                 match store.rescue().await {
                     Ok(()) => tracing::warn!("the records of the removed file are copied"),
-                    Err(error) => tracing::error!(
-                        error = error.chain(),
-                        "the records of the removed file cannot be copied"
-                    ),
+                    // A new start would begin without them; here they are still open.
+                    Err(error) => {
+                        tracing::error!(
+                            error = error.chain(),
+                            "the records of the removed file cannot be copied; put the folder back, or free space: until then nothing is recorded"
+                        );
+                        return;
+                    }
                 }
             }
             self.ask(error.to_string());
