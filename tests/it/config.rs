@@ -359,7 +359,11 @@ fn two_assets_are_never_one_device_with_fixed_topics() {
     let two = format!("{one}{}", asset("TK2", "topic = \"roof/2\"\n"));
     let found = print(&Config::parse(&file, &two).unwrap_err());
     assert!(
-        found.contains("gateway.toml:14:1: profile \"fixed\" has fixed topics, so this would be the same device as asset \"TK1\"; write {topic}"),
+        found.contains("write {topic} into the profile's topics"),
+        "{found}"
+    );
+    assert!(
+        found.contains("gateway.toml:14:1: topic \"roof/tank/telemetry\" of profile \"fixed\" is the same for each asset"),
         "{found}"
     );
     assert!(

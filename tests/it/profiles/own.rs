@@ -320,6 +320,82 @@ fn a_fault_that_no_rule_looks_at_is_named() {
 }
 
 #[test]
+fn a_flood_switch_of_another_name_is_not_lost_without_a_word() {
+    for name in [
+        "highlevel",
+        "hihg_level",
+        "high_water",
+        "flooded",
+        "water_detected",
+        "pump1_overtemp",
+        "pump1_overcurrent",
+    ] {
+        let site = Site::new(
+            "sump",
+            &[
+                row(0, "level", "analog", "unit = \"m\""),
+                row(1, name, "flag", ""),
+            ],
+        );
+        let said = site.said("");
+        let line = said
+            .lines()
+            .find(|line| line.contains(&format!("point \"{name}\"")));
+        let line = line.unwrap_or_else(|| panic!("{name}: {said}"));
+        assert!(
+            line.contains("warning") && line.contains("no rule looks at it"),
+            "{line}"
+        );
+        if name.contains("level") {
+            assert!(line.contains("name it \"high_level\""), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_cannot_tell_of_its_main_danger_is_warned_of() {
+    let lift = [
+        row(0, "floor", "counter", ""),
+        row(1, "door_zone", "flag", ""),
+        row(2, "door_closed", "flag", ""),
+    ];
+    let said = Site::new("elevator", &lift).said("");
+    let line = said
+        .lines()
+        .find(|line| line.contains("family \"entrapment\""));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        line.contains("warning") && line.contains("trapped"),
+        "{line}"
+    );
+    let with = [&lift[..], &[row(3, "trapped", "flag", "")]].concat();
+    assert!(
+        !Site::new("elevator", &with)
+            .said("")
+            .contains("family \"entrapment\"")
+    );
+}
+
+/// A maker's numbers must not be taken for another's: a code of 1 is leakage for one and a dry pump for the next.
+#[test]
+fn numbers_of_one_maker_are_judged_under_that_makers_name_alone() {
+    let rows = |name: &str| [row(0, "running", "flag", ""), row(1, name, "counter", "")];
+    let site = Site::new("pump", &rows("alarm_code"));
+    let said = site.said("");
+    assert!(
+        said.contains(
+            "point \"alarm_code\" of profile \"own\" tells of a fault, and no rule looks at it"
+        ),
+        "{said}"
+    );
+    assert!(
+        !Site::new("pump", &rows("grundfos_alarm_code"))
+            .said("")
+            .contains("no rule looks at it")
+    );
+}
+
+#[test]
 fn a_class_that_is_nearly_ours_is_refused_and_one_of_its_own_is_warned_of() {
     for (class, meant) in [
         ("metre", "meter"),

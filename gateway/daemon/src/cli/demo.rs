@@ -30,7 +30,7 @@ struct SignIn {
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where the dashboard listens; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = address)]
     pub listen: SocketAddr,
     /// Keeps everything in this folder; without it, in one that goes when the demo ends.
     #[arg(long, value_name = "DIR")]
@@ -50,6 +50,11 @@ pub struct Args {
     /// Prints where everything is as one JSON object on one line, and nothing else on stdout.
     #[arg(long)]
     pub json: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |_| "write an address of this machine and a port, for example 127.0.0.1:8080";
+    text.parse().map_err(wrong).map_err(str::to_owned)
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -15,7 +15,7 @@ pub enum SecretError {
     #[error("{0}_file and {0}_env are both given; keep one of them")]
     TwoPlaces(&'static str),
     /// The file cannot be read.
-    #[error("the secret file {path} cannot be read ({error}); make it readable for the gateway's user", path = path.display())]
+    #[error("the secret file {path} cannot be read ({error}); {}", cure(error), path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -28,6 +28,13 @@ pub enum SecretError {
     /// The variable is not set, or empty.
     #[error("the environment variable {0} is not set; set it where the gateway is started")]
     Unset(String),
+}
+
+fn cure(error: &std::io::Error) -> &'static str {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return "make it, or correct the path";
+    }
+    "make it readable for the gateway's user"
 }
 
 /// Reads the secret `name` (`token`, `password`, `secret`) from one of two places; a final line break is cut off.

@@ -375,6 +375,13 @@ fn explain(message: &str) -> (String, String) {
         let rest = message.strip_prefix(start);
         if let Some((found, wanted)) = rest.and_then(|rest| rest.split_once(", expected ")) {
             let (found, wanted) = (found.replace('`', ""), plain_type(wanted));
+            if found == "map" && wanted.contains("list") {
+                let what = "a single table can't stand here";
+                return (
+                    what.to_owned(),
+                    "write its name in two brackets on each side, as in [[asset]]".to_owned(),
+                );
+            }
             return (
                 format!("{found} can't stand here"),
                 format!("write {wanted}"),
@@ -387,6 +394,11 @@ fn explain(message: &str) -> (String, String) {
             "a value of this kind can't stand here".to_owned(),
             remedy.to_owned(),
         );
+    }
+    if message.starts_with("string values must be quoted") {
+        let what = "a word without quotes can't stand here";
+        let remedy = "write true or false, a number, or a text in quotes";
+        return (what.to_owned(), remedy.to_owned());
     }
     if message.starts_with(CHOOSE) {
         let what = "exactly one kind must be chosen here";
@@ -437,11 +449,21 @@ pub(crate) fn nearest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> 
     names
         .map(|name| {
             let begins_otherwise = name.chars().next() != wrong.chars().next();
-            (distance(wrong, name), begins_otherwise, name)
+            let steps = match name.eq_ignore_ascii_case(wrong) {
+                true => usize::from(name != wrong),
+                false => distance(wrong, name).max(1),
+            };
+            // "U16" is u16 with another capital, and i16 with another letter.
+            (
+                steps,
+                !name.eq_ignore_ascii_case(wrong),
+                begins_otherwise,
+                name,
+            )
         })
         .min()
-        .filter(|(steps, _, name)| *steps <= 2 && *steps < name.chars().count())
-        .map(|(_, _, name)| name)
+        .filter(|(steps, .., name)| *steps <= 2 && *steps < name.chars().count())
+        .map(|(.., name)| name)
 }
 
 /// How many letters must be put in, taken out or changed to make one word of the other.

@@ -510,12 +510,21 @@ fn example(profile: &Profile, row: &PointRow, at: &mut OfPoint<'_>) {
             (None, None) => "nothing".to_owned(),
         };
         let what = format!("the example of \"{}\" decodes to {found}", row.point);
-        let remedy = match fitting_order(profile, row) {
-            Some(order) => format!("write order = \"{order}\": with it the example fits"),
-            None => "correct the row, or the example".to_owned(),
+        let remedy = if is_the_other_flag(reading.value.as_ref(), &example.value) {
+            "write inverted = true where the contact is inverted, or correct bit or the example"
+                .to_owned()
+        } else if let Some(order) = fitting_order(profile, row) {
+            format!("write order = \"{order}\": with it the example fits")
+        } else {
+            "correct the row, or the example".to_owned()
         };
         at.add("example", what, remedy);
     }
+}
+
+/// An order of bytes that only finds another bit would make the example fit, and read a foreign bit for ever.
+fn is_the_other_flag(found: Option<&Value>, wanted: &ExampleValue) -> bool {
+    matches!((found, wanted), (Some(Value::Flag(found)), ExampleValue::Flag(wanted)) if found != wanted)
 }
 
 /// A value as people read it: what a wrong order of bytes makes has dozens of digits.

@@ -288,32 +288,34 @@ fn what_could_never_be_or_never_change_is_named() {
     );
 }
 
+/// What is said of a profile with this time, sample and example.
+fn with(time: &str, sample: &str, example: &str) -> Vec<String> {
+    let text = format!(
+        r#"
+        id = "maker-model"
+        class = "test"
+        title = {{ zh = "型号", en = "Model" }}
+        trust = "transcribed"
+        source = "a test"
+        [mqtt]
+        period = "1s"
+        time = {{ pointer = "/ts", {time} }}
+        sample = '{sample}'
+        [[point]]
+        point = "p"
+        name = {{ zh = "点", en = "Point" }}
+        kind = "counter"
+        mqtt = {{ topic = "t", read = {{ json = "/n" }} }}
+        example = {{ payload = '{example}', value = 1 }}
+        "#
+    );
+    let profile: Profile = toml::from_str(&text).unwrap();
+    let line = |fault: ProfileFault| format!("{}: {}", fault.path.join("."), fault.what);
+    check(&profile).into_iter().map(line).collect::<Vec<_>>()
+}
+
 #[test]
 fn a_time_that_cannot_be_read_is_refused_with_its_sample() {
-    let with = |time: &str, sample: &str, example: &str| {
-        let text = format!(
-            r#"
-            id = "maker-model"
-            class = "test"
-            title = {{ zh = "型号", en = "Model" }}
-            trust = "transcribed"
-            source = "a test"
-            [mqtt]
-            period = "1s"
-            time = {{ pointer = "/ts", {time} }}
-            sample = '{sample}'
-            [[point]]
-            point = "p"
-            name = {{ zh = "点", en = "Point" }}
-            kind = "counter"
-            mqtt = {{ topic = "t", read = {{ json = "/n" }} }}
-            example = {{ payload = '{example}', value = 1 }}
-            "#
-        );
-        let profile: Profile = toml::from_str(&text).unwrap();
-        let line = |fault: ProfileFault| format!("{}: {}", fault.path.join("."), fault.what);
-        check(&profile).into_iter().map(line).collect::<Vec<_>>()
-    };
     let text = r#"format = "rfc3339""#;
     let shanghai = r#"format = "rfc3339", zone = "Asia/Shanghai""#;
     let local = r#"{"ts":"2026-11-25 23:46:44","n":1}"#;
@@ -340,9 +342,29 @@ fn a_time_that_cannot_be_read_is_refused_with_its_sample() {
     assert_eq!(
         with(
             r#"format = "unix_s", zone = "Asia/Shanghai""#,
-            r#"{"ts":5}"#,
+            r#"{"ts":1795000000}"#,
             r#"{"n":1}"#
         ),
         ["mqtt.time: a count since 1970 has no time zone"]
     );
+}
+
+#[test]
+fn a_time_of_another_scale_is_refused_with_its_sample() {
+    // In the wrong scale a time is of 1970 or of no calendar, and at run time every message would be dated anew.
+    for (format, ts, day) in [
+        ("unix_ms", 1_795_000_000_i64, "1970-01-21"),
+        ("unix_us", 1_795_000_000_000, "1970-01-21"),
+        ("unix_s", 1_795_000_000_000, "time beyond|+58851|-"),
+    ] {
+        let sample = format!(r#"{{"ts":{ts},"n":1}}"#);
+        let found = with(&format!("format = \"{format}\""), &sample, &sample).join("\n");
+        assert!(found.contains("is read as"), "{format}: {found}");
+        assert!(
+            day.split('|').any(|day| found.contains(day)),
+            "{format}: {found}"
+        );
+    }
+    let sample = r#"{"ts":1795000000,"n":1}"#;
+    assert_eq!(with(r#"format = "unix_s""#, sample, sample), [""; 0]);
 }

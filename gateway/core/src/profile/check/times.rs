@@ -1,11 +1,29 @@
 //! Whether the times of a profile's own samples can be read: on a site nobody looks at each message.
 
 use super::{Faults, is_pointer};
+use crate::Timestamp;
 use crate::profile::decode::{Message, MessageTime};
 use crate::profile::{MqttSettings, Profile, TimeField, TimeFormat};
 
 const CURE: &str = "for a local time write zone, for example zone = \"Asia/Shanghai\"; else correct \
                     format (unix_s, unix_ms, unix_us, rfc3339) or the sample";
+
+const SCALE: &str = "correct format: unix_s counts seconds since 1970 (10 digits today), unix_ms milliseconds (13), unix_us \
+                     microseconds (16)";
+
+fn day(at: Timestamp) -> String {
+    let day = chrono::DateTime::from_timestamp_millis(at.millis());
+    day.map_or_else(
+        || "a time beyond all calendars".to_owned(),
+        |day| day.format("%Y-%m-%d").to_string(),
+    )
+}
+
+/// Whether a time is of these days: one in the wrong scale is of 1970 or thousands of years away.
+fn is_likely(at: Timestamp) -> bool {
+    const YEAR: i64 = 31_556_952_000;
+    (30 * YEAR..130 * YEAR).contains(&at.millis())
+}
 
 pub(super) fn check(profile: &Profile, mqtt: &MqttSettings, faults: &mut Faults) {
     let Some(time) = &mqtt.time else {
@@ -35,6 +53,14 @@ pub(super) fn check(profile: &Profile, mqtt: &MqttSettings, faults: &mut Faults)
             let what = format!("the sample has no time at \"{}\"", time.pointer);
             let remedy = "correct the pointer, or take a sample that carries its time";
             faults.add("mqtt.sample", what, remedy);
+        }
+        Some(MessageTime::At(at)) if !is_likely(at) => {
+            let what = format!(
+                "the sample's time at \"{}\" is read as {}, which no device sends",
+                time.pointer,
+                day(at)
+            );
+            faults.add("mqtt.sample", what, SCALE);
         }
         None | Some(MessageTime::At(_) | MessageTime::Either(..)) => {}
     }

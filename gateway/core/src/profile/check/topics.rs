@@ -81,7 +81,18 @@ fn plain(topic: &str) -> Vec<(String, String, bool)> {
             "write single slashes, none at the beginning or the end",
         );
     }
-    if topic.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if let Some((wide, plain)) = topic
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .find_map(|c| Some((c, crate::text::narrow(c)?)))
+    {
+        let what = format!("\"{wide}\" in \"{topic}\" is a full-width character (全角字符)");
+        found.push((
+            what,
+            format!("write {plain} with the keyboard set to English"),
+            false,
+        ));
+    } else if topic.chars().any(|c| c.is_whitespace() || c.is_control()) {
         let what = format!("\"{topic}\" has a space in it");
         add(what, "take it out, or write the character the device sends");
     }

@@ -232,11 +232,12 @@ fn topic<'c>(
     taken: &mut Taken<'c>,
     at: &mut Place<'_, '_>,
 ) {
-    if profile.is_some_and(|one| !row_topics(one).any(is_own)) {
+    if let Some(fixed) = profile.and_then(fixed_topic) {
         let described = (asset.link.as_str(), asset.profile.as_str());
         if let Some(other) = taken.fixed.insert(described, &asset.code) {
             let what = format!(
-                "profile \"{}\" has fixed topics, so this would be the same device as asset \"{other}\"",
+                "topic \"{fixed}\" of profile \"{}\" is the same for each asset, so asset \"{other}\" and this one would \
+                 show the values of one device",
                 asset.profile
             );
             let remedy = "write {topic} into the profile's topics, and give each asset its own";
@@ -281,6 +282,12 @@ fn wants_topic(profile: &Profile) -> bool {
 fn row_topics(profile: &Profile) -> impl Iterator<Item = &str> {
     let rows = profile.points.iter().filter_map(|row| row.mqtt.as_ref());
     rows.map(|row| row.topic.as_str())
+}
+
+/// A topic of which one message would be taken for the values of every asset with this profile.
+fn fixed_topic(profile: &Profile) -> Option<&str> {
+    let mut rows = row_topics(profile);
+    rows.find(|topic| !is_own(topic))
 }
 
 /// Whether a topic of a profile has the asset's own in it.

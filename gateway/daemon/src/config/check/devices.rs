@@ -97,6 +97,7 @@ pub(crate) fn faults(library: &Library, profile: &Profile) -> Vec<Said> {
             }
         }));
     }
+    said.extend(unguarded(profile, &fits));
     said.extend(unwatched(profile, &fits));
     said.extend(unused(profile, &fits));
     said.extend(nowhere(profile, &fits));
@@ -235,17 +236,45 @@ pub(super) fn never(rule: &AlarmRule, profile: &Profile) -> Vec<(String, String)
     found
 }
 
+/// An elevator that cannot tell that people are trapped looks like one that never traps any.
+fn unguarded(profile: &Profile, fits: &[Fit]) -> Option<Said> {
+    let class = CLASSES.iter().find(|class| class.name == profile.class)?;
+    let family = class.guards?;
+    let of_it = || fits.iter().filter(|fit| fit.written.family == family);
+    if of_it().any(|fit| fit.rule.is_ok()) {
+        return None;
+    }
+    let wanted: BTreeSet<String> = of_it().map(|fit| fit.lacks.join(" and ")).collect();
+    let wanted: Vec<String> = wanted
+        .into_iter()
+        .filter(|lacks| !lacks.is_empty())
+        .collect();
+    (!wanted.is_empty()).then(|| Said {
+        severity: Severity::Warning,
+        places: vec![in_profile(profile, &["id"])],
+        what: format!(
+            "profile \"{}\" has the points of no rule of family \"{family}\": that danger is never told of such a device",
+            profile.id
+        ),
+        remedy: format!("add, where the device has them, one of: {}", wanted.join("; ")),
+    })
+}
+
 /// Points that tell of a fault and that no rule looks at.
 fn unwatched(profile: &Profile, fits: &[Fit]) -> Vec<Said> {
     let rules = fits.iter().filter_map(|fit| fit.rule.as_ref().ok());
     let watched: BTreeSet<&str> = rules.flat_map(|rule| rule.when.points()).collect();
+    // A rule that guards life must not be lost by one letter in a name of which nothing tells of a fault.
+    let is_a_slip = |row: &PointRow| {
+        row.kind == zhiban_core::model::PointKind::Flag && meant(row, profile, fits).is_some()
+    };
     let silent = |row: &&PointRow| {
         !watched.contains(row.point.as_str())
             && !profile
                 .unwatched
                 .keys()
                 .any(|name| is_named(&row.point, name))
-            && tells_of_a_fault(row)
+            && (tells_of_a_fault(row) || is_a_slip(row))
     };
     let said = |row: &PointRow| Said {
         severity: Severity::Warning,

@@ -26,6 +26,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(86_400);
 /// What a Modbus exchange may take, and the quiet before one.
 const LONGEST_EXCHANGE: Duration = Duration::from_secs(30);
+/// What a device takes at the least, and what may be waited for one that is silent.
+const SHORTEST_EXCHANGE: Duration = Duration::from_millis(20);
+const PROBED: Duration = Duration::from_secs(4);
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 /// Telemetry is kept for no shorter time; InfluxDB knows none either.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(3600);
@@ -148,6 +151,10 @@ pub(super) fn links(config: &Config, at: &mut Place<'_, '_>) {
             at.within(name, |at| match link {
                 LinkConfig::ModbusTcp(one) => at.within("modbus_tcp", |at| {
                     host(&one.host, one.port, at);
+                    if [1883, 8883].contains(&one.port) {
+                        let what = format!("port {} is that of an MQTT broker", one.port);
+                        at.add(Severity::Warning, "port", what, "write mqtt, or port = 502");
+                    }
                     waits(one.timeout, one.connect_timeout, one.gap, at);
                     repeats(one.repeat_window, one.accept_any_transaction, at);
                 }),
@@ -217,6 +224,29 @@ fn repeats(window: Option<Duration>, unnumbered: bool, at: &mut Place<'_, '_>) {
 fn waits(timeout: Duration, connect: Duration, gap: Duration, at: &mut Place<'_, '_>) {
     span_up_to("timeout", timeout, LONGEST_EXCHANGE, at);
     span_up_to("connect_timeout", connect, LONGEST_EXCHANGE, at);
+    let waits = [("timeout", timeout), ("connect_timeout", connect)];
+    let possible = |wait: Duration| wait > Duration::ZERO && wait <= LONGEST_EXCHANGE;
+    for (key, wait) in waits.into_iter().filter(|(_, wait)| possible(*wait)) {
+        if wait < SHORTEST_EXCHANGE {
+            let what = format!("{wait} is so short that hardly a device answers within it");
+            at.add(
+                Severity::Warning,
+                key,
+                what,
+                "write \"500ms\", or leave it out",
+            );
+        } else if wait > PROBED {
+            let what = format!(
+                "while one device is silent all others of its line wait {wait}, and what guards life is asked less often than each 5 s"
+            );
+            at.add(
+                Severity::Warning,
+                key,
+                what,
+                format!("write at most \"{PROBED}\""),
+            );
+        }
+    }
     if gap > LONGEST_GAP {
         let what = format!("a gap of {gap} before each request would leave no time to read");
         at.error("gap", what, format!("write \"{LONGEST_GAP}\" or less"));
@@ -226,6 +256,10 @@ fn waits(timeout: Duration, connect: Duration, gap: Duration, at: &mut Place<'_,
 fn mqtt(link: &MqttConfig, at: &mut Place<'_, '_>) {
     host(&link.host, link.port(), at);
     let what = match (link.port, &link.tls) {
+        (Some(502), _) => Some((
+            "port 502 is that of Modbus TCP, no broker listens there",
+            "write modbus_tcp, or leave the port out",
+        )),
         (Some(8883), None) => Some((
             "8883 is the port of encrypted links, and this one is not",
             "add tls = {}",
