@@ -11,6 +11,7 @@ pub(crate) mod cell;
 mod check;
 mod error;
 mod files;
+mod log;
 mod maintain;
 pub(crate) mod notice;
 pub(crate) mod read;

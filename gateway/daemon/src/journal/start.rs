@@ -3,8 +3,8 @@
 //! It goes on with the best that there is, says so until somebody has read it, and keeps the
 //! damaged file. It never goes back to an older state without a word.
 
-use super::files::{named, put_in_place, set_aside, with};
-use super::{JournalError, backup, carry, check, notice, snapshot};
+use super::files::{named, put_in_place, set_aside, stamp, with};
+use super::{JournalError, backup, carry, check, log, notice, snapshot};
 use std::path::{Path, PathBuf};
 
 /// Damaged files of so many starts are kept.
@@ -37,8 +37,10 @@ impl<'a> Start<'a> {
     pub(super) async fn prepare(&mut self) -> Result<(), JournalError> {
         backup::tidy(self.file);
         backup::apply(self.file).await?;
+        self.look_at_the_log().await?;
         let gone = match std::fs::metadata(self.file) {
             Ok(found) if found.len() == 0 => Some("it is empty"),
+            Ok(_) if self.holds_no_tables().await => Some("it holds no tables"),
             Ok(_) => None,
             Err(_) => Some("it is missing"),
         };
@@ -47,6 +49,61 @@ impl<'a> Start<'a> {
             self.fall_back(&check::damaged(self.file, what)).await?;
         }
         Ok(())
+    }
+
+    /// As when the log that held them was damaged or taken away.
+    async fn holds_no_tables(&self) -> bool {
+        let read_only = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.file)
+            .read_only(true);
+        check::version(read_only)
+            .await
+            .is_some_and(|version| version == 0)
+    }
+
+    /// What was committed last is only in the log, of which SQLite leaves out what stands behind a damaged bit.
+    async fn look_at_the_log(&mut self) -> Result<(), JournalError> {
+        let name = with(self.file, "-wal");
+        let Ok(found) = std::fs::read(&name) else {
+            return Ok(());
+        };
+        let anew = match log::look(&found) {
+            log::Found::Whole => return Ok(()),
+            log::Found::Torn => {
+                tracing::warn!(
+                    "the last transaction in the log of the records is not whole, as after a power cut; it was not confirmed"
+                );
+                return Ok(());
+            }
+            log::Found::Damaged(anew) => anew,
+        };
+        let io = self.unwritable();
+        let kept = with(self.file, &format!(".damaged-{}", stamp()));
+        std::fs::copy(self.file, &kept).map_err(&io)?;
+        std::fs::write(with(&kept, "-wal"), &found).map_err(&io)?;
+        self.aside = Some(kept);
+        let told = notice::next(self.file);
+        let why = "The log of the records, core.db-wal, was damaged";
+        notice::write(&told, &format!("{why}.")).map_err(&io)?;
+        self.notice = Some(told);
+        // What SQLite keeps of it belongs to the log as it was.
+        drop(std::fs::remove_file(with(self.file, "-shm")));
+        std::fs::write(&name, &anew).map_err(&io)?;
+        let read_only = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.file)
+            .read_only(true);
+        let looked = check::look(self.file, read_only).await;
+        // Without its first page it is sound, and empty.
+        let all = looked.is_ok_and(|found| found.version > 0 && found.sound(self.file).is_ok());
+        if all {
+            let words =
+                "All records in it are read; a text or a number in the damaged place may be wrong";
+            return self.tell(&format!("{why}. {words}")).map_err(&io);
+        }
+        drop(std::fs::remove_file(with(self.file, "-shm")));
+        std::fs::write(&name, &found).map_err(&io)?;
+        let words = "What was recorded after the damaged place is missing";
+        self.tell(&format!("{why}. {words}")).map_err(&io)
     }
 
     /// Sets the damaged file aside and puts the best of what there is in its place.

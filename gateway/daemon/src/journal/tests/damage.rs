@@ -155,6 +155,106 @@ async fn one_damaged_bit_never_keeps_the_gateway_from_recording() {
     );
 }
 
+/// One bit in the log took away all that was committed behind it, without a word.
+#[tokio::test]
+async fn one_damaged_bit_in_the_log_loses_no_record_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut building = building_at(folder.path().join("core.db")).await;
+    for minute in 1..12 {
+        building.now = minutes(minute);
+        building.set("A3/slow", minute % 2 == 0).await;
+        building.set("A3/door_fault", minute % 2 == 1).await;
+    }
+    let steps = "select count(*) from alarm_event";
+    let known = count(&building.journal, steps).await;
+    assert!(known > 15);
+    // As after a kill: nothing is closed.
+    let bytes = std::fs::read(folder.path().join("core.db-wal")).unwrap();
+    assert_eq!(log::look(&bytes), log::Found::Whole);
+    let (mut all, mut less) = (0, 0);
+    let places = (0..24)
+        .map(|n| n * bytes.len() / 24 + 97 * n % 4000)
+        .chain([3, 10, 17, 25, 34, 41, 50]);
+    for place in places {
+        let (_spare, file) = copy_without_snapshots(folder.path());
+        let wal = files::with(&file, "-wal");
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x10;
+        std::fs::write(&wal, &damaged).unwrap();
+        let found = building_at(file.clone()).await;
+        let now = count(&found.journal, steps).await;
+        // The last transaction alone could be one that a power cut tore.
+        let last = log::look(&damaged) == log::Found::Torn;
+        match found.journal.notice() {
+            Some(notice) if notice.contains("All records in it are read") => {
+                assert_eq!(now, known, "byte {place}: {notice}");
+                all += 1;
+            }
+            Some(notice) => {
+                assert!(notice.contains("is missing"), "byte {place}: {notice}");
+                less += 1;
+            }
+            None => assert!(
+                now == known || last,
+                "byte {place}: {now} of {known} without a word"
+            ),
+        }
+        found.journal.store.close().await;
+    }
+    assert!(all > 10, "{all} whole, {less} not");
+}
+
+fn copy_without_snapshots(from: &Path) -> (TempDir, PathBuf) {
+    let spare = tempfile::tempdir().unwrap();
+    for part in ["core.db", "core.db-wal"] {
+        std::fs::copy(from.join(part), spare.path().join(part)).unwrap();
+    }
+    let file = spare.path().join("core.db");
+    (spare, file)
+}
+
+/// As when the log that held all tables is gone.
+#[tokio::test]
+async fn a_file_without_tables_beside_snapshots_is_no_new_one() {
+    let kept = kept().await;
+    let (_spare, file) = copy(kept.folder.path());
+    for part in ["", "-wal"] {
+        drop(std::fs::remove_file(files::with(&file, part)));
+    }
+    let new = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&file)
+        .create_if_missing(true);
+    let mut connection = sqlx::ConnectOptions::connect(&new).await.unwrap();
+    sqlx::query("pragma user_version = 1")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    assert!(std::fs::metadata(&file).unwrap().len() > 0);
+    let found = building_at(file).await;
+    assert_eq!(orders(&found.journal).await.len(), kept.in_snapshot);
+    let notice = found.journal.notice().unwrap();
+    assert!(notice.contains("it holds no tables"), "{notice}");
+}
+
+/// A power cut tears the last transaction at most: that is no damage, and nothing that was confirmed.
+#[tokio::test]
+async fn the_torn_end_of_a_log_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut building = building_at(folder.path().join("core.db")).await;
+    building.set(DOOR, true).await;
+    building.now = minutes(1);
+    building.set(SLOW, true).await;
+    let bytes = std::fs::read(folder.path().join("core.db-wal")).unwrap();
+    for cut in [bytes.len() - 1, bytes.len() - 4096, bytes.len() - 4121] {
+        assert_eq!(log::look(&bytes[..cut]), log::Found::Whole);
+    }
+    let mut torn = bytes.clone();
+    let end = torn.len() - 100;
+    torn[end..].fill(0);
+    assert_eq!(log::look(&torn), log::Found::Torn);
+}
+
 #[tokio::test]
 async fn a_missing_or_empty_file_is_noticed_where_there_is_a_snapshot() {
     let kept = kept().await;
