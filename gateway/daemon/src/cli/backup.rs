@@ -99,7 +99,7 @@ pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
         )
     })?;
     let _only = backup::only_one(&database)?;
-    let before = (database.exists(), notice::newest(&database));
+    let (before, told_before) = (database.exists(), notice::newest(&database));
     let held_by_it = backup::unpack(named, input, &database).await?;
     if backup::put_in_place_now(&database).await? {
         say("The gateway does not run; the backup is in place for its next start.")?;
@@ -108,10 +108,10 @@ pub(crate) async fn restore(args: RestoreArgs) -> Result<()> {
         say("The running gateway has put the backup in place and started its parts again.")?;
     }
     say(format!("{}.", held(&held_by_it)))?;
-    if before.0 {
+    if before {
         say("The records of before are kept beside core.db as core.db.before-restore-…")?;
     }
-    let told = notice::newest(&database).filter(|told| before.1.as_ref() != Some(told));
+    let told = notice::newest(&database).filter(|told| told_before.as_ref() != Some(told));
     told.map_or(Ok(()), say)?;
     missing(&held_by_it).map_or(Ok(()), say)
 }

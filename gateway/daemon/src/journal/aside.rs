@@ -99,10 +99,7 @@ pub(super) fn append(database: &Path, refused: &[Refused]) -> io::Result<()> {
 /// The record store or the file cannot be written.
 pub(crate) async fn replay(store: &Store) -> Result<(usize, usize), JournalError> {
     let path = file(store.file());
-    let unwritable = |error| JournalError::Unwritable {
-        folder: path.clone(),
-        error,
-    };
+    let unwritable = JournalError::unwritable(&path);
     let lines = read(store.file()).map_err(unwritable)?;
     let mut left = Vec::new();
     let mut written = 0;

@@ -4,11 +4,10 @@
 //! looked through, and what is replaced is kept.
 
 use super::files::{put_in_place, set_aside, sync_folder, with};
-use super::store::Lock;
+use super::store::{Lock, folder_of, prepare_folder};
 use super::{JournalError, carry, check, notice, snapshot};
 use crate::disk::{Disk, is_want_of_room};
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
 use std::cell::Cell;
 use std::fs::File;
@@ -305,10 +304,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// What a copy of the records holds, and the photos that it names.
 async fn contents(records: &Path) -> Result<(Contents, Vec<Named>), BackupError> {
-    let options = SqliteConnectOptions::new()
-        .filename(records)
-        .read_only(true)
-        .immutable(true);
+    let options = check::read_only(records).immutable(true);
     let read = async {
         let mut connection = options.connect().await?;
         let orders = "select count(*), (select no from work_order order by id desc limit 1) \
@@ -353,8 +349,8 @@ fn unpacked(database: &Path) -> (PathBuf, PathBuf) {
 /// # Errors
 /// Another holds it, or the folder cannot be used.
 pub fn only_one(database: &Path) -> Result<File, BackupError> {
-    let folder = super::store::folder_of(database);
-    super::store::prepare_folder(database)?;
+    let folder = folder_of(database);
+    prepare_folder(database)?;
     let held = File::open(folder).map_err(at(folder))?;
     match held.try_lock() {
         Err(std::fs::TryLockError::WouldBlock) => Err(BackupError::Another),
@@ -547,24 +543,17 @@ pub(super) async fn apply(database: &Path) -> Result<(), JournalError> {
     if !records.exists() {
         return Ok(());
     }
+    let unwritable = JournalError::unwritable(folder_of(database));
     if let Some(words) = what_is_left_behind(database, &records).await {
         let words = format!(
             "A backup was restored. {words}. The records of before are kept as core.db.before-restore-…"
         );
         tracing::warn!("{words}");
-        let told = notice::write(&notice::next(database), &words);
-        told.map_err(|error| unwritable(database, error))?;
+        notice::write(&notice::next(database), &words).map_err(unwritable)?;
     }
-    let kept = swap(database, &ready).map_err(|error| unwritable(database, error))?;
+    let kept = swap(database, &ready).map_err(unwritable)?;
     tracing::warn!(kept = %kept.unwrap_or_default().display(), "a backup was restored");
     Ok(())
-}
-
-fn unwritable(database: &Path, error: io::Error) -> JournalError {
-    JournalError::Unwritable {
-        folder: super::store::folder_of(database).to_owned(),
-        error,
-    }
 }
 
 async fn what_is_left_behind(before: &Path, records: &Path) -> Option<String> {

@@ -3,7 +3,7 @@
 //! A value that a device said once stays true although the records go back in time: it is taken over, so that a
 //! fault that stands is raised again. Nothing here changes the records that are replaced.
 
-use super::JournalError;
+use super::{JournalError, check};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use std::collections::BTreeSet;
@@ -51,8 +51,7 @@ impl LeftBehind {
 /// # Errors
 /// One of the two cannot be read, or the new one not written.
 pub(super) async fn over(old: &Path, new: &Path) -> Result<LeftBehind, JournalError> {
-    let read_only = SqliteConnectOptions::new().filename(old).read_only(true);
-    let mut old = read_only.connect().await?;
+    let mut old = check::read_only(old).connect().await?;
     let read = async {
         let points = "select key, value, at from point";
         let points = sqlx::query_as(points).fetch_all(&mut old).await?;

@@ -23,13 +23,14 @@ pub(super) struct Findings {
     pub(super) only_indexes: bool,
 }
 
+/// Opens a file with its log, and changes nothing in either.
+pub(super) fn read_only(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(file).read_only(true)
+}
+
 /// Looks through a file that nobody works on, such as a snapshot.
 pub(super) async fn at_rest(file: &Path) -> Result<Findings, JournalError> {
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .read_only(true)
-        .immutable(true);
-    look(file, options).await
+    look(file, read_only(file).immutable(true)).await
 }
 
 /// Looks through a file, opened as these options say.

@@ -124,6 +124,14 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// The error that a folder, or a file in it, cannot be written.
+    pub(super) fn unwritable(at: &Path) -> impl Fn(std::io::Error) -> Self + Copy {
+        move |error| Self::Unwritable {
+            folder: at.to_owned(),
+            error,
+        }
+    }
+
     /// Whether the disk may have had no room.
     pub(crate) fn is_for_want_of_room(&self) -> bool {
         self.is_full() || matches!(self, JournalError::Io(_))

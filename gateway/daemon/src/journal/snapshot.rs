@@ -90,10 +90,7 @@ pub(super) async fn before_upgrade(database: &Path) -> Result<PathBuf, JournalEr
 
 async fn copy(database: &Path, end: &str) -> Result<PathBuf, JournalError> {
     let folder = folder(database);
-    let unwritable = |error| JournalError::Unwritable {
-        folder: folder.clone(),
-        error,
-    };
+    let unwritable = JournalError::unwritable(&folder);
     std::fs::create_dir_all(&folder).map_err(unwritable)?;
     for half in named(&folder, BEGIN, ".part") {
         std::fs::remove_file(half).map_err(unwritable)?;

@@ -97,10 +97,7 @@ async fn open_copy(
     now: Timestamp,
 ) -> Result<(Journal, Records), JournalError> {
     let folder = folder_of(file).to_owned();
-    let unwritable = |error| JournalError::Unwritable {
-        folder: folder.clone(),
-        error,
-    };
+    let unwritable = JournalError::unwritable(&folder);
     let copy = folder_in_memory().map_err(unwritable)?;
     let database = copy.path().join("core.db");
     if let Some(source) = source {

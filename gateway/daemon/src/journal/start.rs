@@ -3,7 +3,8 @@
 //! It goes on with the best that there is, says so until somebody has read it, and keeps the
 //! damaged file. It never goes back to an older state without a word.
 
-use super::files::{named, put_in_place, set_aside, stamp, with};
+use super::files::{named, put_in_place, replace_log, set_aside, stamp, with};
+use super::store::folder_of;
 use super::{JournalError, backup, carry, check, log, notice, snapshot};
 use std::path::{Path, PathBuf};
 
@@ -38,14 +39,15 @@ impl<'a> Start<'a> {
         backup::tidy(self.file);
         backup::apply(self.file).await?;
         self.look_at_the_log().await?;
+        let known = with(self.file, ".rescue").exists() || !snapshot::all(self.file).is_empty();
         let gone = match std::fs::metadata(self.file) {
+            _ if !known => None,
             Ok(found) if found.len() == 0 => Some("it is empty"),
             Ok(_) if self.holds_no_tables().await => Some("it holds no tables"),
             Ok(_) => None,
             Err(_) => Some("it is missing"),
         };
-        let known = with(self.file, ".rescue").exists() || !snapshot::all(self.file).is_empty();
-        if let Some(what) = gone.filter(|_| known) {
+        if let Some(what) = gone {
             self.fall_back(&check::damaged(self.file, what)).await?;
         }
         Ok(())
@@ -53,18 +55,13 @@ impl<'a> Start<'a> {
 
     /// As when the log that held them was damaged or taken away.
     async fn holds_no_tables(&self) -> bool {
-        let read_only = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(self.file)
-            .read_only(true);
-        check::version(read_only)
-            .await
-            .is_some_and(|version| version == 0)
+        let version = check::version(check::read_only(self.file)).await;
+        version.is_some_and(|version| version == 0)
     }
 
     /// What was committed last is only in the log, of which SQLite leaves out what stands behind a damaged bit.
     async fn look_at_the_log(&mut self) -> Result<(), JournalError> {
-        let name = with(self.file, "-wal");
-        let Ok(found) = std::fs::read(&name) else {
+        let Ok(found) = std::fs::read(with(self.file, "-wal")) else {
             return Ok(());
         };
         let anew = match log::look(&found) {
@@ -79,31 +76,24 @@ impl<'a> Start<'a> {
         };
         let io = self.unwritable();
         let kept = with(self.file, &format!(".damaged-{}", stamp()));
-        std::fs::copy(self.file, &kept).map_err(&io)?;
-        std::fs::write(with(&kept, "-wal"), &found).map_err(&io)?;
+        std::fs::copy(self.file, &kept).map_err(io)?;
+        std::fs::write(with(&kept, "-wal"), &found).map_err(io)?;
         self.aside = Some(kept);
         let told = notice::next(self.file);
         let why = "The log of the records, core.db-wal, was damaged";
-        notice::write(&told, &format!("{why}.")).map_err(&io)?;
+        notice::write(&told, &format!("{why}.")).map_err(io)?;
         self.notice = Some(told);
-        // What SQLite keeps of it belongs to the log as it was.
-        drop(std::fs::remove_file(with(self.file, "-shm")));
-        std::fs::write(&name, &anew).map_err(&io)?;
-        let read_only = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(self.file)
-            .read_only(true);
-        let looked = check::look(self.file, read_only).await;
+        replace_log(self.file, &anew).map_err(io)?;
+        let looked = check::look(self.file, check::read_only(self.file)).await;
         // Without its first page it is sound, and empty.
         let all = looked.is_ok_and(|found| found.version > 0 && found.sound(self.file).is_ok());
-        if all {
-            let words =
-                "All records in it are read; a text or a number in the damaged place may be wrong";
-            return self.tell(&format!("{why}. {words}")).map_err(&io);
-        }
-        drop(std::fs::remove_file(with(self.file, "-shm")));
-        std::fs::write(&name, &found).map_err(&io)?;
-        let words = "What was recorded after the damaged place is missing";
-        self.tell(&format!("{why}. {words}")).map_err(&io)
+        let words = if all {
+            "All records in it are read; a text or a number in the damaged place may be wrong"
+        } else {
+            replace_log(self.file, &found).map_err(io)?;
+            "What was recorded after the damaged place is missing"
+        };
+        self.tell(&format!("{why}. {words}")).map_err(io)
     }
 
     /// Sets the damaged file aside and puts the best of what there is in its place.
@@ -112,7 +102,7 @@ impl<'a> Start<'a> {
             return Err(check::damaged(self.file, &why.chain()));
         }
         let io = self.unwritable();
-        let aside = set_aside(self.file, "damaged").map_err(&io)?;
+        let aside = set_aside(self.file, "damaged").map_err(io)?;
         if self.tried.is_empty() {
             self.aside = aside;
         } else if let Some(copy) = aside {
@@ -124,16 +114,16 @@ impl<'a> Start<'a> {
         let why = why.chain();
         // Nothing older is put in place before there is room to say so.
         let notice = notice::next(self.file);
-        notice::write(&notice, &format!("{why}.")).map_err(&io)?;
+        notice::write(&notice, &format!("{why}.")).map_err(io)?;
         self.notice = Some(notice);
         if let Some(words) = self.put_best_in_place().await? {
-            self.tell(&format!("{why}. {words}")).map_err(&io)?;
+            self.tell(&format!("{why}. {words}")).map_err(io)?;
             return Ok(());
         }
         self.anew = true;
         let words = "There is no snapshot that is good, so an empty record store is begun: \
                      alarms that stand are raised again, accounts must be made again";
-        self.tell(&format!("{why}. {words}")).map_err(&io)
+        self.tell(&format!("{why}. {words}")).map_err(io)
     }
 
     /// What was put in place, in words.
@@ -211,10 +201,7 @@ impl<'a> Start<'a> {
             return Ok(None);
         };
         self.tried.push(damaged.clone());
-        let read_only = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(&damaged)
-            .read_only(true);
-        let Ok(found) = check::look(&damaged, read_only).await else {
+        let Ok(found) = check::look(&damaged, check::read_only(&damaged)).await else {
             return Ok(None);
         };
         if !found.only_indexes {
@@ -263,11 +250,7 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn unwritable(&self) -> impl Fn(std::io::Error) -> JournalError + use<> {
-        let folder = self.file.parent().unwrap_or(self.file).to_owned();
-        move |error| JournalError::Unwritable {
-            folder: folder.clone(),
-            error,
-        }
+    fn unwritable(&self) -> impl Fn(std::io::Error) -> JournalError + Copy + use<'a> {
+        JournalError::unwritable(folder_of(self.file))
     }
 }

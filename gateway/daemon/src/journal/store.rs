@@ -313,10 +313,7 @@ impl Store {
         let into = partial.to_string_lossy().into_owned();
         let copy = sqlx::query("vacuum into $1").bind(into);
         copy.execute(&mut *writer).await?;
-        let unwritable = |error| JournalError::Unwritable {
-            folder: folder_of(&self.file).to_owned(),
-            error,
-        };
+        let unwritable = JournalError::unwritable(folder_of(&self.file));
         let synced = File::open(&partial).and_then(|file| file.sync_all());
         synced.map_err(unwritable)?;
         std::fs::rename(&partial, &to).map_err(unwritable)
@@ -372,10 +369,7 @@ pub(super) fn folder_of(file: &Path) -> &Path {
 
 pub(super) fn prepare_folder(file: &Path) -> Result<(), JournalError> {
     let folder = folder_of(file);
-    let unwritable = |error| JournalError::Unwritable {
-        folder: folder.to_owned(),
-        error,
-    };
+    let unwritable = JournalError::unwritable(folder);
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     // SQLite needs the folder itself, for its log beside the file.
     let probe = folder.join(".zhiban-write-test");
@@ -450,10 +444,7 @@ impl Lock {
         prepare_folder(database)?;
         let mut name = database.as_os_str().to_owned();
         name.push(".lock");
-        let unwritable = |error| JournalError::Unwritable {
-            folder: folder_of(database).to_owned(),
-            error,
-        };
+        let unwritable = JournalError::unwritable(folder_of(database));
         let file = File::create(name).map_err(unwritable)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(Arc::new(Mutex::new(Some(file))))),

@@ -107,10 +107,8 @@ async fn set_aside(
         rows,
         why: why.chain(),
     };
-    aside::append(store.file(), &[refused]).map_err(|error| JournalError::Unwritable {
-        folder: aside::file(store.file()),
-        error,
-    })?;
+    aside::append(store.file(), &[refused])
+        .map_err(JournalError::unwritable(&aside::file(store.file())))?;
     Ok(transaction.commit().await?)
 }
 

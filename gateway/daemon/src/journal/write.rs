@@ -190,10 +190,8 @@ impl Journal {
         }
         if !refused.is_empty() {
             let database = self.store.file();
-            aside::append(database, &refused).map_err(|error| JournalError::Unwritable {
-                folder: aside::file(database),
-                error,
-            })?;
+            aside::append(database, &refused)
+                .map_err(JournalError::unwritable(&aside::file(database)))?;
         }
         transaction.commit().await?;
         Ok(refused.len())
